@@ -1,0 +1,58 @@
+"""`sdpose VERB ...`: one file a verb in this package.
+
+A verb's module gives `add_parser(subparsers)` and `run(args) -> int` and imports what is heavy inside `run`, so that
+`sdpose --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from sdpose import __version__
+from sdpose.cli import check, config, data, demo, info, test, train, verify_resume
+from sdpose.errors import SdposeError
+
+VERBS = (check, train, test, config, info, data, verify_resume, demo)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    parser = argparse.ArgumentParser(
+        prog="sdpose",
+        description="Train, watch and run SDPose: tokenized human pose estimation by self-distillation.",
+        epilog="`sdpose VERB --help` explains a verb. First steps: `sdpose demo`.",
+    )
+    parser.add_argument("--version", action="version", version=f"sdpose {__version__}")
+    subparsers = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    for verb in VERBS:
+        verb.add_parser(subparsers)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb. Returns the exit code: 0 well, 1 faults found or run failed, 2 user's mistake, 130/143 signals."""
+    args = build_parser().parse_args(argv)
+    return run_verb(args)
+
+
+def run_verb(args: argparse.Namespace) -> int:
+    """Run the verb that `args.run` names; a user's mistake becomes one line on stderr."""
+    try:
+        return int(args.run(args))
+    except SdposeError as error:
+        print(f"sdpose: error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("sdpose: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader went away (`| head`). Python would complain again while flushing at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+
+
+if __name__ == "__main__":
+    sys.exit(main())

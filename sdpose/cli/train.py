@@ -1,0 +1,60 @@
+"""`sdpose train CONFIG` = `tools/train.py`: train a model."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from sdpose.cli.options import add_config_options, add_device_option, add_launcher_options
+
+
+def add_parser(subparsers: Any) -> None:
+    """Declare the verb."""
+    parser = subparsers.add_parser("train", help="train a model", description=__doc__)
+    add_config_options(parser)
+    parser.add_argument("--work-dir", metavar="DIR", help="where logs and checkpoints go (default: the config's)")
+    parser.add_argument(
+        "--resume-from",
+        metavar="FILE|auto",
+        help="go on exactly where a checkpoint stands; `auto` takes the newest undamaged one of the work dir",
+    )
+    parser.add_argument(
+        "--load-from", metavar="FILE", help="begin with the weights of a checkpoint (epoch 0, fresh optimizer)"
+    )
+    parser.add_argument("--no-validate", action="store_true", help="do not evaluate during training")
+    gpus = parser.add_mutually_exclusive_group()
+    gpus.add_argument("--gpus", type=int, metavar="N", help="one process, batch of N x samples_per_gpu on one device")
+    gpus.add_argument("--gpu-ids", type=int, nargs="+", metavar="I", help="which GPU one process uses")
+    parser.add_argument("--seed", type=int, help="default: the config's, else drawn at random (and logged)")
+    parser.add_argument("--deterministic", action="store_true", help="deterministic cuDNN kernels (slower)")
+    parser.add_argument(
+        "--autoscale-lr", action="store_true", help="scale the learning rate by number of GPUs / 8"
+    )
+    add_device_option(parser)
+    add_launcher_options(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train; exit code 0 done, 1 the run failed, 130/143 stopped by a signal (state saved)."""
+    from sdpose.cli.console import TrainingConsole
+    from sdpose.config.settings import load_settings
+    from sdpose.fit import FitOptions, fit
+
+    settings = load_settings(args.config, cfg_options=args.cfg_options, data_root=args.data_root)
+    options = FitOptions(
+        work_dir=Path(args.work_dir) if args.work_dir else None,
+        resume_from=args.resume_from,
+        load_from=args.load_from,
+        validate=not args.no_validate,
+        seed=args.seed,
+        deterministic=args.deterministic,
+        device=args.device or (f"cuda:{args.gpu_ids[0]}" if args.gpu_ids else None),
+        gpus=args.gpus or (len(args.gpu_ids) if args.gpu_ids else 1),
+        launcher=args.launcher,
+        autoscale_lr=args.autoscale_lr,
+    )
+    with TrainingConsole() as console:
+        outcome = fit(settings, options, console)
+    return outcome.exit_code
