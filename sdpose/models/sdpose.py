@@ -1,0 +1,210 @@
+"""SDPose (CVPR 2024): a token pose network whose transformer is applied several times and teaches itself.
+
+    image -> backbone -> patch tokens + keypoint tokens -> transformer -> tokens of cycle 1 -> heatmaps
+                                                               ^    |
+                                                               +----+ again for cycles 2, 3 ... (training only)
+
+Pass i is the student of pass i + 1 (`losses.TokenDistilLoss`), so that one pass is enough when it is used.
+
+Legend: B batch, H, W rows and columns of the image, K keypoints, P visual tokens (patches), T = K + P tokens, D width,
+h, w rows and columns of a heatmap, C channels and FH, FW rows and columns of the backbone's features.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..errors import SdposeError
+from .transformer import Transformer, sine_positions
+
+
+class CycleOutput(NamedTuple):
+    """What one pass through the transformer gives."""
+
+    heatmaps: Tensor  # (B, K, h, w)
+    keypoint_tokens: Tensor  # (B, K, D)
+    visual_tokens: Tensor  # (B, P, D)
+
+
+class SDPose(nn.Module):
+    """Backbone and multi-cycled token head; keys of the state dict are those of the published checkpoints.
+
+    Defaults are SDPose-S-V1's. `apply_init=False` leaves the head's Linear layers as PyTorch makes them.
+    """
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        *,
+        in_channels: int,
+        num_keypoints: int = 17,
+        feature_size_hw: tuple[int, int] = (64, 48),
+        patch_size_hw: tuple[int, int] = (4, 3),
+        dim: int = 192,
+        depth: int = 12,
+        heads: int = 8,
+        mlp_ratio: int = 3,
+        heatmap_size_hw: tuple[int, int] = (64, 48),
+        cycle_num: int = 2,
+        apply_init: bool = True,
+        dropout: float = 0.0,
+        emb_dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        # The level "tokenpose" exists for the published key names only.
+        self.keypoint_head = nn.ModuleDict(
+            {
+                "tokenpose": MultiCycledTokenPose(
+                    in_channels=in_channels,
+                    num_keypoints=num_keypoints,
+                    feature_size_hw=feature_size_hw,
+                    patch_size_hw=patch_size_hw,
+                    dim=dim,
+                    depth=depth,
+                    heads=heads,
+                    mlp_ratio=mlp_ratio,
+                    heatmap_size_hw=heatmap_size_hw,
+                    cycle_num=cycle_num,
+                    apply_init=apply_init,
+                    dropout=dropout,
+                    emb_dropout=emb_dropout,
+                )
+            }
+        )
+
+    @property
+    def head(self) -> MultiCycledTokenPose:
+        """The token head."""
+        head = self.keypoint_head["tokenpose"]
+        assert isinstance(head, MultiCycledTokenPose)
+        return head
+
+    @property
+    def cycle_num(self) -> int:
+        """How often the transformer is applied in training."""
+        return self.head.cycle_num
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Normalised images (B, 3, H, W) float -> heatmaps of cycle 1 (B, K, h, w). Only one cycle is run."""
+        return self.forward_cycles(images, num_cycles=1)[0].heatmaps
+
+    def forward_cycles(self, images: Tensor, num_cycles: int | None = None) -> list[CycleOutput]:
+        """Normalised images (B, 3, H, W) float -> one output a cycle, the student before its teacher.
+
+        `num_cycles` defaults to the model's own `cycle_num`; more and fewer are possible, the weights are shared.
+        """
+        return self.head(self.backbone(images), self.cycle_num if num_cycles is None else num_cycles)
+
+
+class MultiCycledTokenPose(nn.Module):
+    """TokenPose's head with a transformer that is applied again to its own output (spec 2.4)."""
+
+    def __init__(
+        self,
+        *,
+        in_channels: int,
+        num_keypoints: int,
+        feature_size_hw: tuple[int, int],
+        patch_size_hw: tuple[int, int],
+        dim: int,
+        depth: int,
+        heads: int,
+        mlp_ratio: int,
+        heatmap_size_hw: tuple[int, int],
+        cycle_num: int,
+        apply_init: bool,
+        dropout: float,
+        emb_dropout: float,
+    ) -> None:
+        super().__init__()
+        check_sizes(feature_size_hw, patch_size_hw, dim, heads, cycle_num)
+        rows, columns = (size // patch for size, patch in zip(feature_size_hw, patch_size_hw, strict=True))
+        self.in_channels = in_channels
+        self.num_keypoints = num_keypoints
+        self.patch_size_hw = patch_size_hw
+        self.feature_size_hw = feature_size_hw
+        self.heatmap_size_hw = heatmap_size_hw
+        self.cycle_num = cycle_num
+
+        self.keypoint_token = nn.Parameter(torch.zeros(1, num_keypoints, dim))
+        # A parameter that never changes: it is in the checkpoint and in the optimizer's list of the published code.
+        self.pos_embedding = nn.Parameter(sine_positions(rows, columns, dim), requires_grad=False)
+        patch_dim = patch_size_hw[0] * patch_size_hw[1] * in_channels
+        self.patch_to_embedding = nn.Linear(patch_dim, dim)
+        self.dropout = nn.Dropout(emb_dropout)
+        self.transformer_layer1 = Transformer(dim, depth, heads, dim * mlp_ratio, dropout)
+        self.mlp_head = heatmap_mlp(dim, heatmap_size_hw)
+
+        nn.init.trunc_normal_(self.keypoint_token, std=0.02)
+        if apply_init:
+            self.apply(init_linear)
+
+    def forward(self, features: Tensor, num_cycles: int) -> list[CycleOutput]:
+        """Features (B, C, FH, FW) -> outputs of cycles 1 .. num_cycles."""
+        visual = self.embed_patches(features) + self.pos_embedding  # (B, P, D)
+        keypoints = self.keypoint_token.expand(len(visual), -1, -1)  # (B, K, D)
+        tokens = self.dropout(torch.cat((keypoints, visual), dim=1))  # (B, T, D)
+        # Keypoint tokens have no position: zeros in front let one addition serve all tokens.
+        positions = F.pad(self.pos_embedding, (0, 0, self.num_keypoints, 0))  # (1, T, D)
+        outputs = []
+        for _ in range(num_cycles):
+            tokens = self.transformer_layer1(tokens, positions)
+            keypoint_tokens = tokens[:, : self.num_keypoints]
+            heatmaps = self.mlp_head(keypoint_tokens).unflatten(2, self.heatmap_size_hw)  # (B, K, h, w)
+            outputs.append(CycleOutput(heatmaps, keypoint_tokens, tokens[:, self.num_keypoints :]))
+        return outputs
+
+    def embed_patches(self, features: Tensor) -> Tensor:
+        """Features (B, C, FH, FW) -> visual tokens (B, P, D), row-major over the patch grid.
+
+        A patch is flattened row by row with the channel fastest, so the Linear's weight, seen as (D, row, column, C), is a
+        convolution kernel in channels-last order whose stride is its size: nothing has to be copied.
+        """
+        linear = self.patch_to_embedding
+        kernel = linear.weight.view(-1, *self.patch_size_hw, self.in_channels).permute(
+            0, 3, 1, 2
+        )  # (D, C, row, column)
+        visual = F.conv2d(features, kernel, linear.bias, stride=self.patch_size_hw)  # (B, D, rows, columns)
+        return visual.flatten(2).transpose(1, 2)  # (B, P, D)
+
+
+def heatmap_mlp(dim: int, heatmap_size_hw: tuple[int, int]) -> nn.Sequential:
+    """One keypoint token -> one heatmap, flattened row by row. Two layers when the token is narrow (spec 2.6)."""
+    num_cells = heatmap_size_hw[0] * heatmap_size_hw[1]
+    hidden = num_cells // 8
+    if dim <= hidden * 0.5:
+        return nn.Sequential(
+            nn.LayerNorm(dim), nn.Linear(dim, hidden), nn.LayerNorm(hidden), nn.Linear(hidden, num_cells)
+        )
+    return nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, num_cells))
+
+
+def init_linear(module: nn.Module) -> None:
+    """Linear weights truncated normal with std 0.02, biases zero, LayerNorm to one and zero (spec 2.8)."""
+    if isinstance(module, nn.Linear):
+        nn.init.trunc_normal_(module.weight, std=0.02)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+    elif isinstance(module, nn.LayerNorm):
+        nn.init.ones_(module.weight)
+        nn.init.zeros_(module.bias)
+
+
+def check_sizes(
+    feature_size_hw: tuple[int, int], patch_size_hw: tuple[int, int], dim: int, heads: int, cycle_num: int
+) -> None:
+    """Raises SdposeError for sizes that do not divide: patches tile the features, heads and sine halves split a token."""
+    if any(size % patch for size, patch in zip(feature_size_hw, patch_size_hw, strict=True)):
+        raise SdposeError(
+            f"patch_size_hw {patch_size_hw} does not divide the feature map {feature_size_hw} (rows, columns); "
+            "choose a patch size that does"
+        )
+    if dim % heads or dim % 4:
+        raise SdposeError(f"dim is {dim}; it must be a multiple of heads ({heads}) and of 4")
+    if cycle_num < 1:
+        raise SdposeError(f"cycle_num is {cycle_num}; at least one cycle is needed")
