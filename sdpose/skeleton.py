@@ -125,8 +125,8 @@ def _flip_pairs(
         partner = _joint(name, entry["swap"], index_of)
         if entries[partner].get("swap") != entry["name"]:
             raise SdposeError(
-                f"dataset_info of '{name}': '{entry['name']}' swaps with '{entry['swap']}', but that one swaps "
-                f"with '{entries[partner].get('swap', '')}'; mirror pairs must name each other"
+                f"dataset_info of '{name}': '{entry['name']}' swaps with '{entry['swap']}', but that one "
+                f"swaps with '{entries[partner].get('swap', '')}'; mirror pairs must name each other"
             )
         if index < partner:
             pairs.append((index, partner))

@@ -1,0 +1,87 @@
+"""Boxes from a person detector's result file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sdpose.data.json_file import number_rows, read_json
+from sdpose.data.persons import PersonTable
+from sdpose.errors import SdposeError
+
+PERSON_CATEGORY = 1
+DETECTION_KEYS = ("image_id", "category_id", "bbox", "score")
+
+
+def read_detections(
+    path: Path, *, score_threshold: float, image_ids: NDArray[np.int64], ann_file: Path, num_joints: int
+) -> PersonTable:
+    """The detected persons, in the order of the file, boxes as they are, joints and visibilities zero.
+
+    The file is a JSON list of {image_id, category_id, bbox [x, y, w, h], score}. Entries of another category
+    than 1, or with a score below the threshold, are left out. Raises SdposeError for anything else, for a
+    file from which no box is left, and for boxes in images that `ann_file`, the source of `image_ids`, does
+    not list.
+    """
+    persons = [entry for entry in _read_entries(path) if entry["category_id"] == PERSON_CATEGORY]
+    scores = number_rows(path, [{**e, "score": [e["score"]]} for e in persons], "score", 1, "a score")[:, 0]
+    kept = [entry for entry, score in zip(persons, scores, strict=True) if score >= score_threshold]
+    if not kept:
+        best = (
+            f"the best score is {scores.max():g}" if len(scores) else "there is no entry with category_id 1"
+        )
+        raise SdposeError(
+            f"{path}: no detection is a person with a score of at least {score_threshold:g} ({best}); "
+            "lower det_bbox_thr or use another file"
+        )
+    return PersonTable(
+        image_index=_image_rows(path, kept, image_ids, ann_file),
+        boxes_xywh=number_rows(path, kept, "bbox", 4, "left, top, width, height"),
+        joints=np.zeros((len(kept), num_joints, 2), np.float32),
+        visible=np.zeros((len(kept), num_joints), np.float32),
+        box_scores=scores[scores >= score_threshold].astype(np.float32),
+        bbox_ids=np.arange(len(kept), dtype=np.int64),
+    )
+
+
+def _read_entries(path: Path) -> list[dict[str, Any]]:
+    """The file's list, every entry with the keys of a detection."""
+    entries = read_json(path, "detection file")
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise SdposeError(
+            f"{path} is not a list of detections; expected [{{image_id, category_id, bbox, score}}, ...] "
+            "(an annotation file belongs into ann_file)"
+        )
+    if not entries:
+        raise SdposeError(
+            f"{path} is an empty list: no detections to evaluate; run the detector again, or set "
+            "use_gt_bbox=True"
+        )
+    for row, entry in enumerate(entries):
+        missing = [key for key in DETECTION_KEYS if key not in entry]
+        if missing:
+            raise SdposeError(
+                f"{path}: detection {row} has no {', '.join(missing)} (it has: "
+                f"{', '.join(entry) or 'nothing'}); expected {', '.join(DETECTION_KEYS)}"
+            )
+    return entries
+
+
+def _image_rows(
+    path: Path, detections: Sequence[dict[str, Any]], image_ids: NDArray[np.int64], ann_file: Path
+) -> NDArray[np.int32]:
+    """Rows of the detections' images in the set."""
+    row_of = {image_id: row for row, image_id in enumerate(image_ids.tolist())}
+    rows = np.fromiter((row_of.get(entry["image_id"], -1) for entry in detections), np.int32, len(detections))
+    unknown = np.flatnonzero(rows < 0)
+    if len(unknown):
+        raise SdposeError(
+            f"{path}: {len(unknown)} of {len(rows)} detections are in images that {ann_file} does not list "
+            f"(image_id {detections[unknown[0]]['image_id']!r}, for example); use the detection file made "
+            "for this set"
+        )
+    return rows
