@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from sdpose.monitor import strict_json
+from sdpose.monitor.language import LANGUAGES
 
 Severity = Literal["info", "warning", "critical"]
 
@@ -43,6 +44,8 @@ class Alert:
             raise ValueError(
                 f"alert severity is {self.severity!r}; expected one of {', '.join(get_args(Severity))}"
             )
+        if self.language not in LANGUAGES:
+            raise ValueError(f"alert language is {self.language!r}; expected one of {', '.join(LANGUAGES)}")
 
     def to_json(self) -> str:
         """One line of strict JSON, also for NaN and infinities (see `strict_json`)."""
@@ -50,7 +53,7 @@ class Alert:
 
     @classmethod
     def from_json(cls, text: str) -> Alert:
-        """The alert that `to_json` wrote; unknown fields are left out. Raises ValueError for anything else."""
+        """The alert that `to_json` wrote; unknown fields are left out. Raises ValueError otherwise."""
         data = strict_json.loads(text)
         if not isinstance(data, dict):
             raise ValueError(f"an alert is a JSON object; got {type(data).__name__}")

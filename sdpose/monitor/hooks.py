@@ -41,6 +41,8 @@ class RunFacts:
     num_processes: int = 1
     evaluation_interval: int | None = None
     """Epochs between evaluations."""
+    checkpoint_interval: int | None = None
+    """Epochs between checkpoints epoch_N.pth."""
     language: str | None = None
     """"en" or "ko"; None: from the locale."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -34,24 +34,25 @@ class Monitor:
     def start(self, facts: RunFacts) -> tuple[Alert, ...]:
         """Tell the hooks about the run; after `load_state_dict`, before the first `observe`."""
         self._iteration = max(self._iteration, facts.start_iteration)
-        return self._each(lambda hook: hook.on_run_start(facts))
+        return self._each("on_run_start", facts)
 
     def observe(self, records: Sequence[Record]) -> tuple[Alert, ...]:
         """What the hooks say to these records, oldest first; train and val records may be mixed."""
         alerts: list[Alert] = []
         for mode, run in groupby(records, key=lambda record: record.mode):
             group = list(run)
-            for part in [group] if mode == "train" else [[record] for record in group]:
-                self._epoch, self._iteration = part[-1].epoch, part[-1].iteration
-                if mode == "train":
-                    alerts += self._each(lambda hook, part=part: hook.on_iterations(part))  # type: ignore[misc]
-                else:
-                    alerts += self._each(lambda hook, part=part: hook.on_evaluation(part[0]))  # type: ignore[misc]
+            if mode == "train":
+                self._epoch, self._iteration = group[-1].epoch, group[-1].iteration
+                alerts += self._each("on_iterations", group)
+                continue
+            for record in group:
+                self._epoch, self._iteration = record.epoch, record.iteration
+                alerts += self._each("on_evaluation", record)
         return tuple(alerts)
 
     def finish(self, reason: str) -> tuple[Alert, ...]:
         """Tell the hooks that the run is over and why; statistics are written now."""
-        return self._each(lambda hook: hook.on_run_end(reason))
+        return self._each("on_run_end", reason)
 
     def state_dict(self) -> dict[str, Any]:
         """Plain data for the checkpoint. A hook that failed leaves none and starts anew after a resume."""
@@ -79,13 +80,13 @@ class Monitor:
             except Exception as error:
                 self._pending.append(self._switch_off(name, error))
 
-    def _each(self, call: Callable[[Hook], Iterable[Alert] | None]) -> tuple[Alert, ...]:
+    def _each(self, method: str, argument: object) -> tuple[Alert, ...]:
         alerts, self._pending = self._pending, []
         for name, hook in zip(self._names, self.hooks, strict=True):
             if name in self._failed:
                 continue
             try:
-                raised = tuple(call(hook) or ())
+                raised = tuple(getattr(hook, method)(argument) or ())
                 strangers = [type(alert).__name__ for alert in raised if not isinstance(alert, Alert)]
                 if strangers:
                     raise TypeError(f"it returned {strangers[0]}; expected a sequence of Alert, or None")

@@ -1,0 +1,92 @@
+"""The guide's TrainingMonitorHook: loss spikes, performance drops, NaN and Inf, and training_stats.txt."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from sdpose.monitor import guide_text
+from sdpose.monitor.alert import Alert
+from sdpose.monitor.detector import Detector
+from sdpose.monitor.detectors import LossSpike, NonFinite, PerformanceDrop
+from sdpose.monitor.diagnosis import explain
+from sdpose.monitor.hooks import Hook, RunFacts
+from sdpose.monitor.language import choose_language
+from sdpose.monitor.parameters import yes_or_no
+from sdpose.monitor.record import Record
+from sdpose.monitor.run_statistics import RunStatistics
+
+STATISTICS_FILE = "training_stats.txt"
+
+
+class TrainingMonitorHook(Hook):
+    """Watches every iteration and every evaluation of a run."""
+
+    def __init__(
+        self,
+        *,
+        check_interval: int = 50,
+        loss_spike_threshold: float = 2.0,
+        performance_drop_threshold: float = 0.05,
+        save_stats: bool = True,
+    ) -> None:
+        """The guide's parameters and defaults.
+
+        check_interval: iterations whose mean loss is one check.
+        loss_spike_threshold: a check this many times the mean of the five before it is a spike.
+        performance_drop_threshold: AP (0 to 1) lost against the best so far.
+        save_stats: whether training_stats.txt is written when the run ends, however it ends.
+        """
+        self._save_stats = yes_or_no("TrainingMonitorHook", "save_stats", save_stats)
+        self._detectors: Mapping[str, Detector] = {
+            "non_finite": NonFinite(),
+            "loss_spike": LossSpike(check_interval=check_interval, loss_spike_threshold=loss_spike_threshold),
+            "performance_drop": PerformanceDrop(performance_drop_threshold=performance_drop_threshold),
+        }
+        self.statistics = RunStatistics()
+        self._facts = RunFacts()
+        self._language = choose_language()
+
+    def on_run_start(self, facts: RunFacts) -> None:
+        self._facts = facts
+        self._language = choose_language(facts.language)
+
+    def on_iterations(self, records: Sequence[Record]) -> Sequence[Alert]:
+        for record in records:
+            if "loss" in record.values:
+                self.statistics.add_loss(record.values["loss"])
+        return self._detect(records)
+
+    def on_evaluation(self, record: Record) -> Sequence[Alert]:
+        self.statistics.add_ap(record.values.get("AP", math.nan))
+        return self._detect([record])
+
+    def on_run_end(self, reason: str) -> None:
+        if self._save_stats and self._facts.work_dir is not None:
+            _replace(self._facts.work_dir / STATISTICS_FILE, guide_text.training_stats(self.statistics))
+
+    def state_dict(self) -> dict[str, Any]:
+        states = {name: detector.state_dict() for name, detector in self._detectors.items()}
+        return {"detectors": states, "statistics": self.statistics.state_dict()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        for name, detector in self._detectors.items():
+            detector.load_state_dict(state["detectors"][name])
+        self.statistics = RunStatistics.from_state_dict(state["statistics"])
+
+    def _detect(self, records: Sequence[Record]) -> list[Alert]:
+        return [
+            explain(finding, self._facts, self._language)
+            for record in records
+            for detector in self._detectors.values()
+            for finding in detector.update(record)
+        ]
+
+
+def _replace(path: Path, text: str) -> None:
+    # Never half a file, also when the disk is full: the statistics of the run before stay whole until then.
+    unfinished = path.with_name(path.name + ".tmp")
+    unfinished.write_text(text, encoding="utf-8")
+    unfinished.replace(path)
