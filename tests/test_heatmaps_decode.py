@@ -95,10 +95,12 @@ def test_equals_opencv(kind: str, seed: int) -> None:
             np.testing.assert_array_equal(coords, expected)
             continue
         # Where the Newton step is long, the surroundings are nearly flat and the last bit of the blur
-        # decides: the allowance grows with the step as the condition of the 2 x 2 system does.
-        cell = decode(maps, None)[0]
-        step = np.linalg.norm(expected - cell, axis=-1, keepdims=True)
-        assert (np.abs(coords - expected) <= 1e-4 * (1 + step**2)).all(), np.abs(coords - expected).max()
+        # decides: the allowance grows with the step as the condition of the 2 x 2 system does. Where the
+        # blurred values are small differences of large ones, more bits are lost before the logarithm.
+        digits = 1e-3 if kind == "mostly negative" else 5e-5
+        step = np.linalg.norm(expected - decode(maps, None)[0], axis=-1, keepdims=True)
+        error = np.abs(coords - expected) / (1 + step**2)
+        assert error.max() <= digits
 
 
 @pytest.mark.parametrize("kernel", [3, 5, 7, 11, 13, 17])

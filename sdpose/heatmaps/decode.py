@@ -138,7 +138,7 @@ def _blurred_maximum(maps: Tensor, taps: tuple[float, ...]) -> Tensor:
 
 
 def _windows(maps: Tensor, x: Tensor, y: Tensor, *, radius: int) -> Tensor:
-    """The square around each (x, y), zero outside the map: (M, H, W) -> (M, side, side), side 2 radius + 1."""
+    """The square around each (x, y), zero outside the map: (M, H, W) -> (M, S, S), S = 2 radius + 1."""
     height, width = maps.shape[1:]
     offset = torch.arange(-radius, radius + 1, device=maps.device)
     rows, columns = y[:, None] + offset, x[:, None] + offset  # (M, side)
