@@ -1,0 +1,32 @@
+"""Scalars for TensorBoard, under the tags that mmcv's hook uses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from sdpose.errors import SdposeError
+
+
+class TensorboardScalars:
+    """Writes `train/loss`, `val/AP`, `learning_rate` ... to `<work_dir>/tf_logs`."""
+
+    def __init__(self, work_dir: Path) -> None:
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError as error:
+            raise SdposeError(
+                "the config asks for TensorboardLoggerHook, but tensorboard is not installed: "
+                "pip install 'sdpose[tensorboard]', or take the hook out of log_config"
+            ) from error
+        self._writer = SummaryWriter(log_dir=str(work_dir / "tf_logs"))
+
+    def add(self, mode: str, values: Mapping[str, float], *, lr: float, iteration: int) -> None:
+        """`mode` is "train" or "val"; `iteration` counts from the very start of the run."""
+        for name, value in values.items():
+            self._writer.add_scalar(f"{mode}/{name}", value, iteration)
+        self._writer.add_scalar("learning_rate", lr, iteration)
+        self._writer.flush()
+
+    def close(self) -> None:
+        self._writer.close()
