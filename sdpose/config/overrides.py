@@ -1,0 +1,153 @@
+"""`--cfg-options a.b=c`: settings changed from the command line."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sdpose.config.places import Place, SourceDict
+from sdpose.errors import SdposeError
+
+COMMAND_LINE = "--cfg-options"
+
+_INTEGER = re.compile(r"[-+]?\d+")
+_FLOAT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?|[-+]?inf|nan")
+_WORDS: Mapping[str, object] = {"true": True, "false": False, "none": None}
+_BRACKETS = {"[": "]", "(": ")"}
+
+
+def parse_overrides(options: Sequence[str]) -> dict[str, object]:
+    """`['a.b=3', 'c=x,y']` as `{'a.b': 3, 'c': ['x', 'y']}`; a key given twice keeps the last value.
+
+    Values are int, float, bool, None or text; `a,b` and `[a,b]` are lists, `(a,b)` tuples, nested at will;
+    quotes keep a text from being split or converted.
+    """
+    overrides: dict[str, object] = {}
+    for option in options:
+        key, equals, text = option.partition("=")
+        key = key.strip()
+        if not equals or not key or not all(key.split(".")):
+            raise SdposeError(
+                f"{COMMAND_LINE} {option}: expected KEY=VALUE, for example data.samples_per_gpu=32."
+            )
+        overrides[key] = _parse(text.strip(), option)
+    return overrides
+
+
+def apply_overrides(config: SourceDict, overrides: Mapping[str, object]) -> SourceDict:
+    """`config` with every override in it; the given dict stays as it is."""
+    for key, value in overrides.items():
+        try:
+            config = with_value(config, key.split("."), value, option_place(key, value))
+        except LookupError as problem:
+            raise SdposeError(f"{option_place(key, value)}: {problem.args[0]}") from None
+    return config
+
+
+def option_place(key: str, value: object) -> Place:
+    """How an error names a setting from the command line."""
+    return Place(f"{COMMAND_LINE} {key}={value}", 0)
+
+
+def with_value(container: Any, path: Sequence[str], value: object, place: Place) -> Any:
+    """A copy of `container` in which `path` is `value`; integer parts index lists.
+
+    Missing dicts on the way are made, and a None is replaced by one. Raises LookupError (with the reason)
+    when the path leads through a scalar or past the end of a list.
+    """
+    part, rest = path[0], path[1:]
+    if container is None:
+        container = SourceDict(place)
+    if isinstance(container, SourceDict):
+        key = int(part) if part.isdigit() and int(part) in container else part
+        child = container.get(key)
+        if rest and key in container and not isinstance(child, SourceDict | list | tuple | None):
+            raise LookupError(f"'{part}' is {child!r}, which has no setting '{'.'.join(rest)}'.")
+        changed = container.shallow_copy()
+        changed.put(key, with_value(child, rest, value, place) if rest else value, place)
+        return changed
+    if isinstance(container, list | tuple):
+        if not part.lstrip("-").isdigit() or not -len(container) <= int(part) < len(container):
+            raise LookupError(
+                f"'{part}' is no index of a list of {len(container)} (0 to {len(container) - 1})."
+            )
+        items = list(container)
+        items[int(part)] = with_value(items[int(part)], rest, value, place) if rest else value
+        return type(container)(items)
+    raise LookupError(f"a {type(container).__name__} has no setting '{part}'.")
+
+
+def leads_somewhere(container: object, path: Sequence[str]) -> bool:
+    """Whether everything on the way to the last part of `path` exists already."""
+    for part in path[:-1]:
+        if isinstance(container, SourceDict) and part in container:
+            container = container[part]
+        elif isinstance(container, list | tuple) and part.isdigit() and int(part) < len(container):
+            container = container[int(part)]
+        else:
+            return False
+    return isinstance(container, SourceDict) or (
+        isinstance(container, list | tuple) and path[-1].isdigit() and int(path[-1]) < len(container)
+    )
+
+
+def _parse(text: str, option: str) -> object:
+    if len(text) >= 2 and text[0] == text[-1] and text[0] in "'\"" and text[0] not in text[1:-1]:
+        return text[1:-1]
+    closing = _BRACKETS.get(text[:1])
+    if closing is not None:
+        if _end_of_brackets(text, option) != len(text) - 1:
+            # `(1,2),(3,4)`: brackets side by side are the items of a list
+            return [_parse(item, option) for item in _split(text, option)]
+        items = [_parse(item, option) for item in _split(text[1:-1], option)]
+        return tuple(items) if closing == ")" else items
+    items_text = _split(text, option)
+    if len(items_text) > 1 or text.endswith(","):
+        return [_parse(item, option) for item in items_text]
+    return _scalar(text)
+
+
+def _scalar(text: str) -> object:
+    if text.lower() in _WORDS:
+        return _WORDS[text.lower()]
+    if _INTEGER.fullmatch(text) and len(text) < 20:
+        return int(text)
+    return float(text) if _FLOAT.fullmatch(text) else text
+
+
+def _split(text: str, option: str) -> list[str]:
+    """The items of `text`, separated by the commas outside brackets and quotes."""
+    items, start, expected, quote = [], 0, "", ""
+    for position, letter in enumerate(text):
+        if quote:
+            quote = "" if letter == quote else quote
+        elif letter in "'\"":
+            quote = letter
+        elif letter in _BRACKETS:
+            expected += _BRACKETS[letter]
+            if len(expected) > 20:
+                raise SdposeError(
+                    f"{COMMAND_LINE} {option[:60]}...: brackets nested more than 20 levels deep."
+                )
+        elif letter in "])":
+            if not expected or letter != expected[-1]:
+                raise SdposeError(f"{COMMAND_LINE} {option}: the brackets do not match.")
+            expected = expected[:-1]
+        elif letter == "," and not expected:
+            items.append(text[start:position].strip())
+            start = position + 1
+    if expected:
+        raise SdposeError(f"{COMMAND_LINE} {option}: a bracket is not closed.")
+    last = text[start:].strip()
+    return [*items, last] if last else items
+
+
+def _end_of_brackets(text: str, option: str) -> int:
+    """Position of the bracket that closes the first one."""
+    depth = 0
+    for position, letter in enumerate(text):
+        depth += (letter in _BRACKETS) - (letter in "])")
+        if depth == 0:
+            return position
+    raise SdposeError(f"{COMMAND_LINE} {option}: a bracket is not closed.")
