@@ -43,6 +43,8 @@ class RunFacts:
     """Epochs between evaluations."""
     checkpoint_interval: int | None = None
     """Epochs between checkpoints epoch_N.pth."""
+    saves_best: bool = True
+    """Whether the best evaluation is kept as best_AP_epoch_N.pth."""
     language: str | None = None
     """"en" or "ko"; None: from the locale."""
 

@@ -63,7 +63,8 @@ def _non_finite(finding: Finding, facts: RunFacts, text: Text) -> Advice:
         clip = text["clip_tighter"].format(old=facts.max_norm, new=_tighter(facts.max_norm))
     lower = _joined(text["lower_lr" if facts.warmup_iterations else "lower_lr_or_warm_up"], _lower_lr(facts))
     if not facts.warmup_iterations:
-        lower += f"; lr_config.warmup='linear', lr_config.warmup_iters={WARMUP_ITERATIONS}"
+        warm_up = f"lr_config.warmup=linear lr_config.warmup_iters={WARMUP_ITERATIONS}"
+        lower += f"; warmup none -> linear (--cfg-options {warm_up})"
     return Advice(
         (
             text["gradient_explosion"],
@@ -85,7 +86,10 @@ def _non_finite(finding: Finding, facts: RunFacts, text: Text) -> Advice:
 def _performance_drop(finding: Finding, facts: RunFacts, text: Text) -> Advice:
     causes = [text["overfitting"]]
     best = f"best_{finding.metric}_epoch_{finding.evidence['best_epoch']}.pth"
-    actions = [text["check_schedule"], _joined(text["restore_best"], _resume(facts, best))]
+    actions = [
+        text["check_schedule"],
+        _joined(text["restore_best"], _resume(facts, best if facts.saves_best else None)),
+    ]
     if f"{finding.value:.4f}" == "0.0000":
         # No mention of NaN here: nobody has seen one, and the guide greps the log for it.
         causes = [text["no_heatmaps"], text["extreme_output"], *causes]

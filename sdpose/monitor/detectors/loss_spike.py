@@ -93,5 +93,7 @@ class LossSpike(Detector):
 
 
 def _mean(values: Sequence[float]) -> float:
-    # Divided first: the sum of a diverging loss may overflow.
-    return sum(value / len(values) for value in values)
+    try:
+        return math.fsum(values) / len(values)
+    except OverflowError:  # the sum of a diverging loss; its mean is still a float
+        return sum(value / len(values) for value in values)

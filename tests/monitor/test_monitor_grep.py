@@ -1,0 +1,34 @@
+"""The guide's `grep -i "nan\\|inf"` finds NaN and Inf where they are, and nothing else of ours."""
+
+from __future__ import annotations
+
+import re
+from itertools import product
+
+import pytest
+from monitor_findings import FACTS, finding
+
+from sdpose.monitor import RunFacts, alert_lines
+from sdpose.monitor.advice import en, ko
+from sdpose.monitor.diagnosis import explain
+
+GREP = re.compile("nan|inf", re.IGNORECASE)
+
+
+@pytest.mark.parametrize("language", ["en", "ko"])
+@pytest.mark.parametrize("kind", ["loss_spike", "performance_drop"])
+def test_no_line_of_a_finite_alert_is_caught_by_the_guides_grep(kind: str, language: str) -> None:
+    for facts, epoch, value in product(FACTS, [1, 100, 299], [0.0, 0.4]):
+        for line in alert_lines(explain(finding(kind, epoch=epoch, value=value), facts, language)):
+            assert not GREP.search(line), line
+
+
+@pytest.mark.parametrize("language", ["en", "ko"])
+def test_a_non_finite_alert_is_caught(language: str) -> None:
+    lines = alert_lines(explain(finding("non_finite"), RunFacts(), language))
+    assert GREP.search(lines[0])
+
+
+@pytest.mark.parametrize("texts", [en.TEXTS, ko.TEXTS], ids=["en", "ko"])
+def test_only_the_texts_about_nan_and_inf_have_these_letters(texts: dict[str, str]) -> None:
+    assert {name for name, text in texts.items() if GREP.search(text)} == {"abnormal_output", "grep_log"}
