@@ -98,15 +98,14 @@ def test_unknown_severity_and_language_are_refused() -> None:
         alert(language="fr")
 
 
-def test_lines_are_the_message_then_causes_then_actions() -> None:
+def test_log_entries_are_the_message_then_causes_then_actions() -> None:
     assert alert_lines(alert()) == [
-        "⚠️  WARNING: Loss spike detected!",
-        "   Current: 5.2500",
+        "⚠️  WARNING: Loss spike detected!\n   Current: 5.2500",
         "   가능한 원인 1: 데이터 이상",
         "   조치 1: lr 0.001 -> 0.0005",
         "   조치 2: max_norm 5.0 -> 3.0",
     ]
-    assert alert_lines(alert(language="en", causes=("data",), actions=()))[2:] == [
+    assert alert_lines(alert(language="en", causes=("data",), actions=()))[1:] == [
         "   Probable cause 1: data"
     ]
 

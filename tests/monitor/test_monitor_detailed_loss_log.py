@@ -10,8 +10,6 @@ from monitor_records import losses, train
 
 from sdpose.monitor import DetailedLossLogHook, Hook, Record
 
-STATISTICS_TITLES = ["Mean", "Std", "Min", "Max", "Final"]
-
 
 def lines_of(hook: Hook, records: Sequence[Record], chunk: int) -> list[str]:
     lines: list[str] = []

@@ -19,8 +19,8 @@ GREP = re.compile("nan|inf", re.IGNORECASE)
 @pytest.mark.parametrize("kind", ["loss_spike", "performance_drop"])
 def test_no_line_of_a_finite_alert_is_caught_by_the_guides_grep(kind: str, language: str) -> None:
     for facts, epoch, value in product(FACTS, [1, 100, 299], [0.0, 0.4]):
-        for line in alert_lines(explain(finding(kind, epoch=epoch, value=value), facts, language)):
-            assert not GREP.search(line), line
+        for entry in alert_lines(explain(finding(kind, epoch=epoch, value=value), facts, language)):
+            assert not GREP.search(entry), entry
 
 
 @pytest.mark.parametrize("language", ["en", "ko"])

@@ -10,8 +10,6 @@ from monitor_records import train
 from sdpose.monitor import Monitor, TrainingMonitorHook
 from sdpose.monitor.language import choose_language
 
-STATISTICS_TITLES = ["Mean", "Std", "Min", "Max", "Final"]
-
 
 @pytest.mark.parametrize(
     ("wanted", "environment", "language"),

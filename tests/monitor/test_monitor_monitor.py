@@ -11,8 +11,6 @@ from monitor_records import losses, train, val
 
 from sdpose.monitor import Alert, DetailedLossLogHook, Hook, Monitor, Record, RunFacts
 
-STATISTICS_TITLES = ["Mean", "Std", "Min", "Max", "Final"]
-
 
 def an_alert(iteration: int = 0) -> Alert:
     return Alert(

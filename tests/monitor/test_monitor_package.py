@@ -8,8 +8,6 @@ from pathlib import Path
 
 import sdpose.monitor as monitor_package
 
-STATISTICS_TITLES = ["Mean", "Std", "Min", "Max", "Final"]
-
 
 def test_importing_the_monitor_needs_neither_torch_nor_any_other_heavy_package() -> None:
     code = (

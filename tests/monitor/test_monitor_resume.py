@@ -13,8 +13,6 @@ from monitor_records import losses, train, val
 
 from sdpose.monitor import DetailedLossLogHook, Monitor, Record, RunFacts, TrainingMonitorHook
 
-STATISTICS_TITLES = ["Mean", "Std", "Min", "Max", "Final"]
-
 
 def wild_run(seed: int, num_iterations: int = 300) -> list[Record]:
     rng = random.Random(seed)

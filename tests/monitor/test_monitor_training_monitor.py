@@ -11,8 +11,6 @@ from monitor_records import losses, train, val
 
 from sdpose.monitor import Hook, Monitor, RunFacts, TrainingMonitorHook
 
-STATISTICS_TITLES = ["Mean", "Std", "Min", "Max", "Final"]
-
 
 def test_all_three_faults_are_seen_at_their_place(tmp_path: Path) -> None:
     monitor = Monitor([TrainingMonitorHook(check_interval=10)])
