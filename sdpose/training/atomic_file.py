@@ -6,6 +6,7 @@ between leaves the old file as it was, and a `.tmp` file that the next run remov
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import secrets
@@ -50,7 +51,7 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], None]) -> None:
     except OSError as error:
         raise storage_error(path, error) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        _discard(temporary)
 
 
 def point_to(link: Path, target_name: str) -> None:
@@ -73,7 +74,7 @@ def point_to(link: Path, target_name: str) -> None:
     except OSError as error:
         raise storage_error(link, error) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        _discard(temporary)
 
 
 def remove_leftovers(folder: Path) -> list[Path]:
@@ -133,6 +134,13 @@ class _RememberingFile:
 def _temporary(path: Path) -> Path:
     # The leading dot keeps it out of *.pth patterns; the process number tells leftovers from files under way.
     return path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}{_SUFFIX}")
+
+
+def _discard(temporary: Path) -> None:
+    """Away with it if it is still there; on a read-only disk it cannot be, and the error under way says
+    so."""
+    with contextlib.suppress(OSError):
+        temporary.unlink()
 
 
 def _is_running(process: int) -> bool:

@@ -104,9 +104,10 @@ def make_meta(
 
 
 def model_state(model: nn.Module) -> OrderedDict[str, Tensor]:
-    """The state_dict on the CPU, without the prefixes of DDP and torch.compile, in the model's own order."""
+    """A copy of the state_dict on the CPU, in the model's order, without prefixes of DDP and
+    torch.compile."""
     state = unwrap(model).state_dict()
-    on_cpu = OrderedDict((name, _compact(tensor)) for name, tensor in state.items())
+    on_cpu = OrderedDict((name, tensor.detach().to("cpu", copy=True)) for name, tensor in state.items())
     # Versions of the modules' own formats; load_state_dict reads them from this attribute.
     on_cpu._metadata = getattr(state, "_metadata", OrderedDict())  # type: ignore[attr-defined]
     return on_cpu
@@ -215,11 +216,3 @@ def _official_time(path: Path, meta: Mapping[str, Any]) -> float:
         return time.mktime(time.strptime(str(meta.get("time"))))
     except (ValueError, OverflowError):
         return path.stat().st_mtime
-
-
-def _compact(tensor: Tensor) -> Tensor:
-    """On the CPU, and not a view into something bigger: torch.save writes whole storages."""
-    tensor = tensor.detach().cpu()
-    if tensor.untyped_storage().nbytes() > tensor.numel() * tensor.element_size():
-        return tensor.clone()
-    return tensor

@@ -29,9 +29,9 @@ class RunLog:
     """Writes one run's logs. Only the main process has an enabled one; elsewhere `enabled=False` writes
     nothing.
 
-    `stamp` (`20240131_120000`) is the wished one, None the time now; where it is taken the next free second is
-    used. `console(level, message)` sees every message and train and val line, not the start-up report. Raises
-    SdposeError when the files cannot be made.
+    `stamp` (`20240131_120000`) is the wished one, None the time now; where it is taken the next free second
+    is used. `console(level, message)` sees every message and train and val line, not the start-up report.
+    Raises SdposeError when the files cannot be made.
     """
 
     def __init__(

@@ -76,10 +76,10 @@ def clip_gradients(optimizer: Optimizer, *, max_norm: float, norm_type: float = 
 
 
 def optimizer_state(optimizer: Optimizer) -> dict[str, Any]:
-    """State for a checkpoint: on the CPU, indexed like official ones, without choices of this machine."""
+    """A copy of the state on the CPU, indexed like official ones, without choices of this machine."""
     state = optimizer.state_dict()
     entries = {
-        index: {name: value.cpu() if isinstance(value, Tensor) else value for name, value in entry.items()}
+        index: {name: _copied(value) for name, value in entry.items()}
         for index, entry in state["state"].items()
     }
     neutral: dict[str, Any] = {"foreach": None, "capturable": False, "differentiable": False, "fused": None}
@@ -149,7 +149,7 @@ def _fitted_entry(
             f"the optimizer in {source} has state for parameter {index!r}, which no group lists: "
             "the file was put together wrongly; use --load-from to take only its weights"
         )
-    fitted = dict(entry)
+    fitted = {name: _copied(value) for name, value in entry.items()}
     for name in _MOMENTS[optimizer.__class__]:
         moment = fitted.get(name)
         if moment is None:
@@ -161,6 +161,10 @@ def _fitted_entry(
             )
         fitted[name] = torch.empty_like(parameter, dtype=moment.dtype, requires_grad=False).copy_(moment)
     return fitted
+
+
+def _copied(value: Any) -> Any:
+    return value.detach().to("cpu", copy=True) if isinstance(value, Tensor) else value
 
 
 def _differences(ours: Mapping[str, Any], theirs: Mapping[str, Any], source: str) -> list[str]:

@@ -32,9 +32,7 @@ def resolve_resume(wanted: str | Path, work_dir: Path) -> ResumePoint:
     try:
         checkpoint = load_checkpoint(path)
     except SdposeError as error:
-        if not path.is_file():
-            raise
-        other = find_resume(path.parent, leave_out=path).checkpoint
+        other = _good_neighbour(path) if path.is_file() else None
         if other is None:
             raise
         raise SdposeError(
@@ -74,6 +72,13 @@ def find_resume(work_dir: Path, *, leave_out: Path | None = None) -> ResumePoint
             "or choose another --work-dir to start anew"
         )
     return ResumePoint(None)
+
+
+def _good_neighbour(path: Path) -> Checkpoint | None:
+    try:
+        return find_resume(path.parent, leave_out=path).checkpoint
+    except SdposeError:
+        return None  # they are damaged too; the message about the named file says enough
 
 
 def _headers(work_dir: Path, leave_out: Path | None) -> tuple[list[Checkpoint], list[str]]:

@@ -108,7 +108,7 @@ def _refuse_what_is_no_file(path: Path) -> None:
     if path.is_symlink() and not path.exists():
         raise SdposeError(f"{path} points to {path.readlink()}, which is gone; {_offer(path)}")
     if not path.exists():
-        if "://" in str(path):
+        if re.match(r"\w{2,}:/", str(path)):
             raise SdposeError(f"{path} is an address; download the file first and give its path")
         raise SdposeError(f"there is no checkpoint {path}; {_offer(path)}")
 
