@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,16 @@ from numpy.typing import NDArray
 
 from sdpose.errors import SdposeError, nearest
 
+# Outlines are half of COCO's bytes and nine tenths of its numbers, and no pose code looks at them. Without
+# them the train2017 file is read in half the time.
+_POLYGONS = re.compile(rb'"segmentation":\s*\[[\[\]0-9eE.,+\s-]*\]')
+
 
 def read_json(path: Path, what: str) -> Any:
-    """Content of a JSON file; `what` names it in the error when it is missing, empty or malformed."""
+    """Content of a JSON file, less the polygons under `segmentation`.
+
+    Raises SdposeError, calling the file `what`, when it is missing, empty or malformed.
+    """
     try:
         text = path.read_bytes()
     except FileNotFoundError:
@@ -34,7 +42,10 @@ def read_json(path: Path, what: str) -> Any:
     collecting = gc.isenabled()
     gc.disable()
     try:
-        return json.loads(text)
+        try:
+            return json.loads(_POLYGONS.sub(b'"segmentation":[]', text))
+        except ValueError:
+            return json.loads(text)  # so that the error points into the file as it is
     except UnicodeDecodeError as error:
         raise SdposeError(f"the {what} {path} is not JSON text ({error.reason}); is it packed?") from None
     except json.JSONDecodeError as error:

@@ -1,0 +1,140 @@
+"""One person to one crop: what a worker does.
+
+Legend: N samples, K joints, H, W crop rows and columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import Dataset
+
+from sdpose.data.augment import Augmentation, Placement, draw, sample_generator
+from sdpose.data.batch import PoseBatch
+from sdpose.data.coco import CocoKeypoints
+from sdpose.data.crop import cut_crop
+from sdpose.data.images import ImageReader
+from sdpose.data.persons import PersonTable
+from sdpose.data.photometric import distort
+from sdpose.geometry import affine_matrix, apply_affine, box_to_center_scale
+
+
+class SampleKey(NamedTuple):
+    """Which sample: the epoch, from 0, decides the random numbers; the index is the row in the table."""
+
+    epoch: int
+    index: int  # type: ignore[assignment]  # hides tuple.index, which nobody wants of a key
+
+
+class Sample(NamedTuple):
+    """One crop.
+
+    image (H, W, 3) uint8 RGB; joints (K, 2) float32 crop pixels (those of unlabelled joints mean nothing);
+    visible (K,) float32 0 or 1; center (2,) float32 image pixels and scale (2,) float32, of the mirrored
+    image if the sample is mirrored; index into the person table; problem: None, or why the image could not be
+    used, in which case the crop is black and nothing visible.
+    """
+
+    image: NDArray[np.uint8]
+    joints: NDArray[np.float32]
+    visible: NDArray[np.float32]
+    center: NDArray[np.float32]
+    scale: NDArray[np.float32]
+    index: int  # type: ignore[assignment]
+    problem: str | None
+
+
+class PoseDataset(Dataset[Sample]):
+    """The persons of a table as crops; a sample is a pure function of (seed, epoch, index).
+
+    With `augmentation` None (evaluation) nothing is random. Raises SdposeError when the images are not where
+    the table says.
+    """
+
+    def __init__(
+        self,
+        table: CocoKeypoints,
+        persons: PersonTable,
+        *,
+        image_size_wh: tuple[int, int],
+        augmentation: Augmentation | None,
+        padding: float = 1.25,
+        seed: int = 0,
+    ) -> None:
+        table.check_images_exist()
+        self.table = table
+        self.persons = persons
+        self.image_size_wh = image_size_wh
+        self.augmentation = augmentation
+        self.seed = seed
+        self.centers, self.scales = box_to_center_scale(
+            persons.boxes_xywh, aspect_ratio=self._aspect_ratio, padding=padding
+        )
+        self._images = ImageReader(table.image_paths, table.image_sizes_wh)
+
+    @property
+    def _aspect_ratio(self) -> float:
+        return self.image_size_wh[0] / self.image_size_wh[1]
+
+    def __len__(self) -> int:
+        return len(self.persons)
+
+    def __getitem__(self, key: SampleKey) -> Sample:
+        width, height = self.image_size_wh
+        return self._make(key, np.empty((height, width, 3), np.uint8))
+
+    def __getitems__(self, keys: Sequence[SampleKey]) -> PoseBatch:
+        """The samples of `keys` as one batch, each crop written in its place; for torch's DataLoader."""
+        width, height = self.image_size_wh
+        images = np.empty((len(keys), height, width, 3), np.uint8)
+        samples = [self._make(SampleKey(*key), out) for key, out in zip(keys, images, strict=True)]
+        return PoseBatch(
+            images=torch.from_numpy(images),
+            joints=torch.from_numpy(np.stack([sample.joints for sample in samples])),
+            visible=torch.from_numpy(np.stack([sample.visible for sample in samples])),
+            centers=torch.from_numpy(np.stack([sample.center for sample in samples])),
+            scales=torch.from_numpy(np.stack([sample.scale for sample in samples])),
+            indices=torch.tensor([sample.index for sample in samples], dtype=torch.int64),
+            problems=[sample.problem for sample in samples],
+        )
+
+    def _make(self, key: SampleKey, out: NDArray[np.uint8]) -> Sample:
+        """The sample of `key`, its crop written into `out` (H, W, 3)."""
+        rng = sample_generator(self.seed, key.epoch, key.index)
+        place = self._place(key.index, rng)
+        image, problem = self._images.read(int(self.persons.image_index[key.index]))
+        joints = place.joints.copy()
+        if image is None:
+            out[:] = 0
+            place.visible[:] = 0
+        else:
+            matrix = affine_matrix(place.center, place.scale, place.rotation_deg, self.image_size_wh)
+            cut_crop(image, matrix, out, mirrored=place.mirrored)
+            labelled = place.visible > 0
+            joints[labelled] = apply_affine(joints[labelled], matrix)
+            if self.augmentation is not None and self.augmentation.photometric is not None:
+                out[:] = distort(out, self.augmentation.photometric, rng)
+        return Sample(out, joints, place.visible, place.center, place.scale, key.index, problem)
+
+    def _place(self, index: int, rng: np.random.Generator) -> Placement:
+        """Where the crop of a person lies: drawn from `rng`, or the padded box without augmentation."""
+        persons = self.persons
+        center, scale = self.centers[index], self.scales[index]
+        joints, visible = persons.joints[index], persons.visible[index].copy()
+        if self.augmentation is None:
+            return Placement(center, scale, 0.0, False, joints, visible)
+        return draw(
+            rng,
+            self.augmentation,
+            self.table.skeleton,
+            center=center,
+            scale=scale,
+            joints=joints,
+            visible=visible,
+            image_width=int(self.table.image_sizes_wh[persons.image_index[index], 0]),
+            aspect_ratio=self._aspect_ratio,
+        )

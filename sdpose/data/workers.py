@@ -1,0 +1,88 @@
+"""The worker processes behind both loaders."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import cv2
+from torch.utils.data import DataLoader
+
+from sdpose.data.batch import PoseBatch
+from sdpose.data.dataset import PoseDataset, SampleKey
+from sdpose.errors import SdposeError
+
+PREFETCH_BATCHES = 2
+
+
+def make_loader(
+    dataset: PoseDataset,
+    batches: Iterable[list[SampleKey]],
+    *,
+    num_workers: int,
+    pin_memory: bool,
+    persistent: bool,
+) -> DataLoader[PoseBatch]:
+    """A loader that makes the batches whose keys `batches` lists, in their order.
+
+    `batches` is asked anew for every pass, in this process. With num_workers 0 the samples are made in this
+    process too.
+    """
+    return DataLoader(
+        dataset,  # type: ignore[arg-type]  # its __getitems__ gives whole batches
+        batch_sampler=batches,
+        num_workers=num_workers,
+        collate_fn=_as_it_is,
+        pin_memory=pin_memory,
+        worker_init_fn=_start_worker,
+        persistent_workers=persistent and num_workers > 0,
+        prefetch_factor=PREFETCH_BATCHES if num_workers > 0 else None,
+    )
+
+
+def iterate(loader: DataLoader[PoseBatch]) -> Iterator[PoseBatch]:
+    """The batches of one pass. Raises SdposeError when a worker process dies."""
+    batches = _start_pass(loader)
+    while True:
+        try:
+            batch = next(batches, None)
+        except RuntimeError as error:
+            if "exited unexpectedly" not in str(error):
+                raise
+            raise SdposeError(
+                f"a data worker process died ({error}); most often the memory, or the shared memory "
+                f"(/dev/shm), is used up: lower workers_per_gpu (now {loader.num_workers}; 0 needs no "
+                "processes) or samples_per_gpu"
+            ) from error
+        if batch is None:
+            return
+        yield batch
+
+
+def _start_pass(loader: DataLoader[PoseBatch]) -> Iterator[PoseBatch]:
+    """`iter(loader)`, with the signal handler for dead child processes as it was before.
+
+    torch installs one that raises out of whatever line the main process is in, be it in the middle of an
+    optimizer step. Without it the same check is made where a batch is waited for, at most 5 s later.
+    """
+    before = signal.getsignal(signal.SIGCHLD)
+    batches = iter(loader)
+    if before is not None and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGCHLD, before)
+    return batches
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch
+
+
+def _start_worker(worker_id: int) -> None:
+    """Prepare a fresh worker process."""
+    # One core a worker. 0 and not 1: 1 waits for OpenCV's own threads, which did not survive the fork.
+    cv2.setNumThreads(0)
+    # A process group of its own: Ctrl-C in the terminal reaches the main process alone, which may want the
+    # batches in flight to finish its iteration and save.
+    os.setpgid(0, 0)
