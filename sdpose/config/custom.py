@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, ClassVar
 
 from pydantic import ValidationInfo, model_validator
 
-from sdpose.config.places import SourceDict, plain
+from sdpose.config.places import SourceDict, plain, without
 from sdpose.config.section import Section, problem, reading_of
 from sdpose.config.values import Texts
 from sdpose.errors import nearest
@@ -50,26 +51,43 @@ class CustomType(Section):
     where: str = ""
 
     known: ClassVar[tuple[str, ...]] = ()
+    misplaced: ClassVar[str] = ""  # where the known types belong
     noun: ClassVar[str] = ""
     example: ClassVar[str] = ""
 
     @model_validator(mode="before")
     @classmethod
     def _check_keys(cls, value: Any, info: ValidationInfo) -> Any:
-        if not isinstance(value, SourceDict):
+        if not isinstance(value, dict):
             return value
         name = value.get("type")
         if not isinstance(name, str) or not name.isidentifier():
             raise problem("needs a type, as in dict(type='...').")
-        where = value.place_of("type")
+        if name in cls.known:
+            raise problem(f"a {name} cannot stand here: {cls.misplaced}")
         if not reading_of(info).custom_imports:
-            raise problem(
-                f"unknown {cls.noun} type '{name}'.{nearest(name, cls.known)} "
-                f"Known here: {', '.join(cls.known)}. If it is your own, put it into a file and name that file "
-                "in the config:\n" + cls.example.replace("NAME", name).replace("ARGUMENTS", _arguments(value))
-            )
+            raise problem(cls._unknown(name, value, show_example=reading_of(info).first_time(cls.noun)))
         kwargs = {key: plain(item) for key, item in value.items() if key != "type"}
-        return {"type": name, "kwargs": kwargs, "where": str(where)}
+        where = str(value.place_of("type")) if isinstance(value, SourceDict) else ""
+        return {"type": name, "kwargs": kwargs, "where": where}
+
+    def __eq__(self, other: object) -> bool:
+        """Whether two configs ask for the same; where they do does not count."""
+        if not isinstance(other, CustomType):
+            return NotImplemented
+        return (self.type, self.kwargs) == (other.type, other.kwargs)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    @classmethod
+    def _unknown(cls, name: str, value: dict[Any, Any], *, show_example: bool) -> str:
+        known = ", ".join(cls.known)
+        text = f"unknown {cls.noun} type '{name}'.{nearest(name, cls.known)} Known here: {known}."
+        if not show_example:
+            return text
+        arguments = _arguments({key: item for key, item in value.items() if key not in ("type", "priority")})
+        example = cls.example.replace("NAME", name).replace(", ARGUMENTS", arguments)
+        return f"{text} If it is your own, put it into a file and name that file in the config:\n{example}"
 
 
 class CustomLoss(CustomType):
@@ -77,6 +95,10 @@ class CustomLoss(CustomType):
 
     noun: ClassVar[str] = "loss"
     known: ClassVar[tuple[str, ...]] = ("JointsMSELoss", "TokenDistilLoss")
+    misplaced: ClassVar[str] = (
+        "JointsMSELoss compares heatmaps with the truth (loss_keypoint), TokenDistilLoss the tokens of "
+        "neighbouring cycles (loss_vis_token_dist, loss_kpt_token_dist); other losses are your own types."
+    )
     example: ClassVar[str] = '''\
     # my_losses.py, beside the config
     from torch import nn
@@ -84,12 +106,11 @@ class CustomLoss(CustomType):
     class NAME(nn.Module):
         def __init__(self, ARGUMENTS):
             super().__init__()
-            self.loss_weight = loss_weight
 
         def forward(self, cycles, target, target_weight):
             """cycles: one CycleOutput(heatmaps, keypoint_tokens, visual_tokens) a pass -> one number."""
             student, teacher = cycles[0].heatmaps, cycles[-1].heatmaps.detach()
-            return self.loss_weight * ((student - teacher) ** 2 * target_weight[..., None]).mean()
+            return 5e-6 * ((student - teacher) ** 2 * target_weight[..., None]).mean()
 
     # and in the config
     custom_imports = dict(imports=['my_losses.py'], allow_failed_imports=False)'''
@@ -122,16 +143,34 @@ def names_own_files(custom_imports: Any) -> bool:
     return bool(_own([names] if isinstance(names, str) else names))
 
 
+def with_absolute_files(custom_imports: Any, folder: Path) -> Any:
+    """`custom_imports` with the .py files that lie in `folder` by their full path."""
+    names = custom_imports.get("imports") if isinstance(custom_imports, dict) else None
+    if not isinstance(names, str | list | tuple):
+        return custom_imports
+    copy = without(custom_imports)
+    names = [names] if isinstance(names, str) else names
+    copy["imports"] = [
+        str(folder / name) if str(name).endswith(".py") and (folder / name).is_file() else name
+        for name in names
+    ]
+    return copy
+
+
 def _own(names: Any) -> tuple[Any, ...]:
     return tuple(name for name in names if str(name).split(".")[0] not in OFFICIAL_PACKAGES)
 
 
-def _arguments(value: SourceDict) -> str:
-    """The keys of a dict as the parameters of a constructor."""
-    skipped = ("type", "priority", "loss_weight")
-    names = [f"{key}={item!r}" for key, item in value.items() if key not in skipped and _is_scalar(item)]
-    return ", ".join([f"loss_weight={value.get('loss_weight', 1.0)!r}", *names])
+def type_or_custom(value: Any, *known: str) -> str | None:
+    """The tag of a dict with a `type`: the type when it is `known`, else "custom"; None without one."""
+    name = value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
+    return name if name is None or name in known else "custom"
 
 
-def _is_scalar(value: object) -> bool:
-    return value is None or isinstance(value, str | int | float)
+def _arguments(value: dict[Any, Any]) -> str:
+    """The keys of a dict as further parameters of a constructor; many of them as `**settings`."""
+    if len(value) > 5 or not all(
+        item is None or isinstance(item, str | int | float) for item in value.values()
+    ):
+        return ", **settings"
+    return "".join(f", {key}={item!r}" for key, item in value.items())

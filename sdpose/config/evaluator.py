@@ -67,7 +67,7 @@ class Evaluator:
             self._depth -= 1
 
     def combine(self, node: ast.AugAssign, current: object) -> object:
-        """The value of `name += expression`; not of lists and dicts, whose aliases Python would change, too."""
+        """The value of `name += expression`; refused for lists and dicts, whose aliases would change."""
         if isinstance(current, list | dict):
             self.refuse(node, "a config may not change a list or dict in place; write x = x + [...] instead.")
         with self._located_problems(node):

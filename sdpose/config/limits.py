@@ -1,4 +1,4 @@
-"""How large a config may become: a few kilobytes. What tries to be much more is refused before it is built."""
+"""How large a config may become. What tries to be much more is refused before it is built."""
 
 from __future__ import annotations
 

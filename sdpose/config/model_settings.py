@@ -5,12 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Discriminator, Field, Tag, ValidationInfo, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
-from sdpose.config.custom import CustomLoss
+from sdpose.config.custom import CustomLoss, type_or_custom
 from sdpose.config.places import SourceDict
 from sdpose.config.section import Section, problem
-from sdpose.config.values import AsTuple, LocalPath, NotNegativeFloat, Positive, PositivePair, Probability
+from sdpose.config.values import (
+    AsTuple,
+    LocalPath,
+    Nothing,
+    NotNegativeFloat,
+    Positive,
+    PositivePair,
+    Probability,
+)
 
 
 class NormSettings(Section):
@@ -121,43 +129,19 @@ class TokenDistilLossSettings(Section):
 
 
 def _heatmap_loss_tag(value: Any) -> str | None:
-    return _tag(value, "JointsMSELoss", "TokenDistilLoss")
+    return type_or_custom(value, "JointsMSELoss")
 
 
 def _token_loss_tag(value: Any) -> str | None:
-    return _tag(value, "TokenDistilLoss", "JointsMSELoss")
-
-
-def _tag(value: Any, fitting: str, other: str) -> str | None:
-    name = value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
-    if name in (None, fitting):
-        return name
-    return "misplaced" if name == other else "custom"
-
-
-class MisplacedLoss(Section):
-    """A known loss where the other one belongs; always refused."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _check_keys(cls, value: Any, info: ValidationInfo) -> Any:
-        raise problem(
-            f"a {value['type']} cannot stand here: JointsMSELoss compares heatmaps (loss_keypoint), "
-            "TokenDistilLoss tokens (loss_vis_token_dist, loss_kpt_token_dist).",
-            key="type",
-        )
+    return type_or_custom(value, "TokenDistilLoss")
 
 
 HeatmapLossSettings = Annotated[
-    Annotated[JointsMSELossSettings, Tag("JointsMSELoss")]
-    | Annotated[MisplacedLoss, Tag("misplaced")]
-    | Annotated[CustomLoss, Tag("custom")],
+    Annotated[JointsMSELossSettings, Tag("JointsMSELoss")] | Annotated[CustomLoss, Tag("custom")],
     Discriminator(_heatmap_loss_tag),
 ]
 TokenLossSettings = Annotated[
-    Annotated[TokenDistilLossSettings, Tag("TokenDistilLoss")]
-    | Annotated[MisplacedLoss, Tag("misplaced")]
-    | Annotated[CustomLoss, Tag("custom")],
+    Annotated[TokenDistilLossSettings, Tag("TokenDistilLoss")] | Annotated[CustomLoss, Tag("custom")],
     Discriminator(_token_loss_tag),
 ]
 
@@ -210,10 +194,9 @@ class KeypointHeadSettings(Section):
     loss_kpt_token_dist: TokenLossSettings | None = None
     tokenpose_cfg: TokenPoseSettings
     extra_losses: dict[str, CustomLoss] = Field(default_factory=dict)
-    without_meaning: ClassVar[Mapping[str, str]] = {
-        "train_cfg": "the original reads nothing from it",
-        "test_cfg": "write it beside keypoint_head, in model",
-    }
+    train_cfg: Nothing = None
+    test_cfg: Nothing = None
+    not_offered: ClassVar[tuple[str, ...]] = ("type", "extra_losses", "train_cfg", "test_cfg")
 
     @model_validator(mode="before")
     @classmethod
@@ -265,4 +248,4 @@ class ModelSettings(Section):
     test_cfg: TestSettings = TestSettings()
     neck: None = None
     loss_pose: None = None
-    without_meaning: ClassVar[Mapping[str, str]] = {"train_cfg": "the original reads nothing from it"}
+    train_cfg: Nothing = None

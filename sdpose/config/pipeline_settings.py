@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, model_validator
 
 from sdpose.config.section import Section, problem
 from sdpose.config.values import (
@@ -183,8 +183,8 @@ _RANDOM = (
 class PipelineSettings(Section):
     """The steps of one pipeline and the numbers they set; a step that is left out sets its probability to 0.
 
-    The order is that of the official files. `PhotometricDistortion` may stand anywhere before `ToTensor`: it
-    changes each pixel by itself.
+    The order is that of the official files. `PhotometricDistortion` may stand anywhere before `ToTensor` and
+    changes the crop.
     """
 
     steps: Annotated[tuple[Step, ...], AsTuple]
@@ -195,7 +195,7 @@ class PipelineSettings(Section):
         return {"steps": value} if isinstance(value, list | tuple) else value
 
     @model_validator(mode="after")
-    def _check_order(self) -> PipelineSettings:
+    def _check_order(self, info: ValidationInfo) -> PipelineSettings:
         names = [str(step.type) for step in self.steps]
         for position, name in enumerate(names):
             if name in names[:position]:

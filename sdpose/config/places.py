@@ -82,4 +82,4 @@ def shown_path(path: Path) -> str:
     """`path` the way a person would type it: relative to the working directory when it lies below it."""
     absolute = path.absolute()
     relative = os.path.relpath(absolute)
-    return str(absolute) if relative.startswith("..") else relative
+    return os.path.normpath(absolute) if relative.startswith("..") else relative

@@ -24,6 +24,8 @@ _EXPECTED: Mapping[str, str] = {
     "none_required": "None",
     "finite_number": "a finite number",
 }
+# Tags by which a union tells its classes apart: part of an error's location, but not of the file.
+_TAGS = ("custom",)
 _LIMIT: Mapping[str, tuple[str, str]] = {
     "greater_than": ("gt", "more than"),
     "greater_than_equal": ("ge", "at least"),
@@ -64,9 +66,7 @@ def real_parts(raw: SourceDict, location: Sequence[Any]) -> list[Any]:
             if isinstance(part, int) and part < len(container):
                 parts.append(part)
                 container = container[part]
-        elif position == len(location) - 1 and not (
-            isinstance(container, dict) and part == container.get("type")
-        ):
+        elif position == len(location) - 1 and part not in _TAGS:
             parts.append(part)
     return parts
 

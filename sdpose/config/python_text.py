@@ -11,17 +11,19 @@ from pydantic import BaseModel
 _WIDTH = 100
 
 
-def python_text(settings: BaseModel, raw: Mapping[str, Any]) -> str:
-    """`raw` (what the config says, resolved) and the defaults of what it leaves out, one assignment each."""
-    values = {"work_dir": settings.work_dir} if hasattr(settings, "work_dir") else {}
-    lines = [
-        f"# The resolved settings of {settings.path}" if hasattr(settings, "path") else "# Resolved settings"
-    ]
+def python_text(settings: BaseModel, raw: Mapping[str, Any], *, title: str, data_root: str | None) -> str:
+    """`raw` (what the config says, resolved) and the defaults of what it leaves out, one assignment each.
+
+    `data_root` is kept, so that the resolved config, too, can be moved to another folder.
+    """
+    lines = [f"# {title}"]
+    if data_root is not None:
+        lines += ["", f"data_root = {literal(data_root)}"]
     shared = _shared_dataset_info(raw)
     if shared is not None:
         lines += ["", f"dataset_info = {literal(shared)}"]
     for name in type(settings).model_fields:
-        value = values.get(name, raw[name] if name in raw else _default(getattr(settings, name)))
+        value = raw[name] if name in raw else _default(getattr(settings, name))
         lines += ["", f"{name} = {literal(value, shared=shared)}"]
     return "\n".join(lines) + "\n"
 

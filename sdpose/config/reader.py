@@ -26,13 +26,15 @@ _PACKAGED = Path(__file__).parent / "configs"
 class RawConfig:
     """What a config says, bases merged and overrides applied, not yet checked.
 
-    `used` are the top-level names that expressions refer to; `notes` are lines for the user.
+    `used` are the top-level names that expressions refer to; `notes` are lines for the user; `data_roots` are
+    the values that the files assign to data_root (when it was to be replaced).
     """
 
     path: Path
     values: SourceDict
     used: frozenset[str]
     notes: tuple[str, ...]
+    data_roots: tuple[str, ...] = ()
 
 
 def read_config(
@@ -55,7 +57,8 @@ def read_config(
         values = reroot(values, reading.original_roots, chosen_root)
     # Once more, for what only the bases set; and a path given by name is not to be moved.
     values = apply_overrides(values, overrides)
-    return RawConfig(path, values, frozenset(reading.used), tuple(dict.fromkeys(reading.notes)))
+    notes = tuple(dict.fromkeys(reading.notes))
+    return RawConfig(path, values, frozenset(reading.used), notes, tuple(reading.original_roots))
 
 
 @dataclass

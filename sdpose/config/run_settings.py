@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
-from sdpose.config.custom import CustomHook
+from sdpose.config.custom import CustomHook, type_or_custom
 from sdpose.config.section import Section, problem
 from sdpose.config.values import AsTuple, LocalPath, NotNegative, NotNegativeFloat, Positive, PositiveFloat
 
@@ -130,8 +130,7 @@ class DetailedLossLogSettings(Section):
 
 
 def _hook_tag(value: Any) -> str | None:
-    name = value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
-    return name if name in (None, "TrainingMonitorHook", "DetailedLossLogHook") else "custom"
+    return type_or_custom(value, *CustomHook.known)
 
 
 HookSettings = Annotated[

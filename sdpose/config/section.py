@@ -21,10 +21,16 @@ class Reading:
     custom_imports: bool = False  # whether the config names files with the user's own types
     _noted: set[str] = field(default_factory=set)
 
+    def first_time(self, key: str) -> bool:
+        """Whether `key` is asked about for the first time."""
+        if key in self._noted:
+            return False
+        self._noted.add(key)
+        return True
+
     def note(self, key: str, text: str, where: object = "") -> None:
         """Tell the user something once; `key` says what counts as the same."""
-        if key not in self._noted:
-            self._noted.add(key)
+        if self.first_time(key):
             self.notes.append(f"{where}: {text}" if where else text)
 
 
@@ -47,6 +53,8 @@ class Section(BaseModel):
     without_meaning: ClassVar[Mapping[str, str]] = {}
     #: Keys of the original that cannot be obeyed, with what to do instead.
     refused: ClassVar[Mapping[str, str]] = {}
+    #: Fields that are not offered when a key is unknown.
+    not_offered: ClassVar[tuple[str, ...]] = ("type",)
 
     @model_validator(mode="before")
     @classmethod
@@ -66,7 +74,10 @@ class Section(BaseModel):
             elif key in cls.model_fields:
                 kept[key] = item
             else:
-                raise problem(unknown_key(key, [*cls.model_fields, *cls.without_meaning]), key=key)
+                known = [*cls.model_fields, *cls.without_meaning]
+                raise problem(
+                    unknown_key(key, [name for name in known if name not in cls.not_offered]), key=key
+                )
         return kept
 
     def changed(self, **values: Any) -> Self:
@@ -78,5 +89,4 @@ class Section(BaseModel):
 
 def unknown_key(key: object, known: list[str]) -> str:
     """The text for a key that no setting has."""
-    shown = [name for name in known if name not in ("type",)]
-    return f"unknown key.{nearest(str(key), shown)} Known here: {', '.join(shown) or 'nothing'}."
+    return f"unknown key.{nearest(str(key), known)} Known here: {', '.join(known) or 'nothing'}."

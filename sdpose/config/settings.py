@@ -10,11 +10,11 @@ from typing import Annotated, Any
 from pydantic import Field, PrivateAttr, ValidationError
 
 from sdpose.config.consistency import check_consistency
-from sdpose.config.custom import CustomImports, names_own_files
+from sdpose.config.custom import CustomImports, names_own_files, with_absolute_files
 from sdpose.config.data_settings import DataSettings
 from sdpose.config.model_settings import ModelSettings
 from sdpose.config.overrides import parse_overrides
-from sdpose.config.places import plain
+from sdpose.config.places import plain, shown_path
 from sdpose.config.problems import as_error
 from sdpose.config.python_text import python_text
 from sdpose.config.reader import read_config
@@ -37,6 +37,7 @@ from sdpose.config.schedule_settings import (
 from sdpose.config.section import Reading, Section
 from sdpose.config.top_level import check_top_level
 from sdpose.config.values import AsTuple, LocalPath, NotNegative, Positive
+from sdpose.errors import SdposeError
 
 DATA_ROOT_VARIABLE = "SDPOSE_DATA_ROOT"
 
@@ -67,6 +68,7 @@ class Settings(Section):
     _path: Path = PrivateAttr(default=Path())
     _notes: tuple[str, ...] = PrivateAttr(default=())
     _raw: dict[str, Any] = PrivateAttr(default_factory=dict)
+    _data_root: str | None = PrivateAttr(default=None)
 
     @property
     def path(self) -> Path:
@@ -80,7 +82,9 @@ class Settings(Section):
 
     def python_text(self) -> str:
         """The resolved config as a classic Python file, from which `load_settings` reads equal settings."""
-        return python_text(self, self._raw)
+        return python_text(
+            self, self._raw, title=f"The settings of {shown_path(self._path)}", data_root=self._data_root
+        )
 
     def __eq__(self, other: object) -> bool:
         """Whether two files say the same; where they lie and what was noted does not count."""
@@ -104,13 +108,22 @@ def load_settings(
     `data_root` replaces the config's own; without it the environment variable SDPOSE_DATA_ROOT does.
     """
     overrides = {**parse_overrides(cfg_options), **(changes or {})}
-    notes = []
-    if data_root is None and "data_root" not in overrides and (default := os.environ.get(DATA_ROOT_VARIABLE)):
+    reading = Reading()
+    asked = data_root if data_root is not None else overrides.get("data_root")
+    if asked is None and (default := os.environ.get(DATA_ROOT_VARIABLE)):
         data_root = default
-        notes.append(f"data_root = '{default}' comes from the environment variable {DATA_ROOT_VARIABLE}.")
+        text = f"data_root = '{default}' comes from the environment variable {DATA_ROOT_VARIABLE}."
+        reading.note(DATA_ROOT_VARIABLE, text)
     raw = read_config(path, overrides=overrides, data_root=data_root)
-    reading = Reading(notes=[*notes, *raw.notes])
+    if asked is not None and not raw.data_roots:
+        raise SdposeError(
+            f"{shown_path(raw.path)}: assigns no data_root that '{asked}' could replace; change the paths by "
+            "--cfg-options data.train.ann_file=... instead."
+        )
+    reading.notes.extend(raw.notes)
     values = check_top_level(raw, reading, list(Settings.model_fields))
+    if "custom_imports" in values:
+        values["custom_imports"] = with_absolute_files(values["custom_imports"], raw.path.absolute().parent)
     reading.custom_imports = names_own_files(values.get("custom_imports"))
     values.setdefault("work_dir", f"./work_dirs/{raw.path.stem}")
     try:
@@ -121,4 +134,5 @@ def load_settings(
     settings._path = raw.path
     settings._notes = tuple(reading.notes)
     settings._raw = plain(values)
+    settings._data_root = raw.values.get("data_root")
     return settings

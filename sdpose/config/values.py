@@ -20,6 +20,11 @@ def _pair(value: Any) -> Any:
     return _as_tuple(value)
 
 
+def _nothing(value: Any) -> None:
+    if value:
+        raise problem(f"cannot be obeyed: nothing reads {', '.join(map(str, value))} from here; remove it.")
+
+
 def _local_path(path: str) -> str:
     if "://" in path:
         raise problem(f"got {path!r}; only files on a mounted disk can be read.")
@@ -39,4 +44,5 @@ FinitePair = Annotated[tuple[Finite, Finite], BeforeValidator(_as_tuple)]
 Channels = Annotated[tuple[Finite, Finite, Finite], BeforeValidator(_as_tuple)]
 PositiveChannels = Annotated[tuple[PositiveFloat, PositiveFloat, PositiveFloat], BeforeValidator(_as_tuple)]
 LocalPath = Annotated[str, AfterValidator(_local_path)]
+Nothing = Annotated[None, BeforeValidator(_nothing)]
 AsTuple = BeforeValidator(_as_tuple)
