@@ -103,16 +103,7 @@ def test_published_poses(parity: Path, variant: str) -> None:
     np.testing.assert_allclose(unflipped[:, :, ::2, ::2], expected["flip_branch_sub"], atol=1e-4)
     np.testing.assert_allclose((plain + unflipped) / 2, expected["flip_avg_heatmap"], atol=1e-4)
 
-    wanted = expected["decoded_preds"]
-    np.testing.assert_allclose(found.keypoints[..., 2], wanted[..., 2], atol=1e-4)
-    # These random weights give maps whose logarithm bends hardly at all at the maximum: a Newton step of many
-    # cells turns an error of 1e-6 in the map into pixels. Where the step is short the positions agree
-    # closely.
-    cells = reference.decode(expected["flip_avg_heatmap"], "unbiased")[0]
-    whole = reference.decode(expected["flip_avg_heatmap"], None)[0]
-    step = np.linalg.norm(cells - whole, axis=-1, keepdims=True)
-    error = np.abs(found.keypoints[..., :2] - wanted[..., :2]) / (1 + step**2)
-    assert error.max() < 0.05
+    np.testing.assert_allclose(found.keypoints, expected["decoded_preds"], atol=1e-3)
     boxes = np.column_stack([found.centers, found.scales, found.areas, found.box_scores])
     np.testing.assert_allclose(boxes, expected["decoded_boxes"], rtol=1e-6)
 
@@ -126,7 +117,7 @@ def test_stored_heatmaps_decode_to_the_stored_poses(parity: Path) -> None:
             forward=lambda images, heatmaps=heatmaps: heatmaps,
             flip_index=None,
         )
-        np.testing.assert_allclose(found.keypoints, expected["decoded_preds"], rtol=1e-4, atol=2e-2)
+        np.testing.assert_allclose(found.keypoints, expected["decoded_preds"], atol=2e-4)
 
 
 def test_rows_are_the_persons_of_the_indices() -> None:
