@@ -28,7 +28,7 @@ class StorageError(SdposeError):
     """The disk refused; files that were there before are untouched."""
 
 
-def write_atomically(path: Path, write: Callable[[IO[bytes]], None]) -> None:
+def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     """Let `write` fill a file that then appears at `path` in one step, safe on the disk when this returns.
 
     Raises StorageError when the disk is full, read-only or otherwise refuses; `path` is then as it was.
