@@ -213,6 +213,19 @@ def test_the_path_without_a_host_wait_gives_the_same(monkeypatch: pytest.MonkeyP
     np.testing.assert_array_equal(decode(maps, "unbiased")[0], expected)
 
 
+def test_nothing_waits_for_the_device() -> None:
+    """The meta device has no values: whatever asks for one, as a wait for a device would, raises."""
+    maps = torch.zeros(2, 17, 64, 48, device="meta")
+    for post_process in ("unbiased", "default", None):
+        coords, scores = decode_heatmaps(
+            flip_heatmaps(maps, FLIP_INDEX, shift=True), post_process=post_process
+        )
+        assert coords.shape == (2, 17, 2)
+        assert scores.shape == (2, 17)
+    with pytest.raises((RuntimeError, NotImplementedError)):
+        maps.nonzero()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

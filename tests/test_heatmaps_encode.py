@@ -85,3 +85,12 @@ def test_no_persons() -> None:
     target, weight = encode_heatmaps(torch.zeros(0, 17, 2), torch.zeros(0, 17), **SIZES)
     assert target.shape == (0, 17, 64, 48)
     assert weight.shape == (0, 17, 1)
+
+
+@pytest.mark.parametrize("unbiased", [True, False])
+def test_nothing_waits_for_the_device(unbiased: bool) -> None:
+    """The meta device has no values: whatever asks for one, as a wait for a device would, raises."""
+    joints, visible = torch.zeros(2, 17, 2, device="meta"), torch.zeros(2, 17, device="meta")
+    target, weight = encode_heatmaps(joints, visible, **SIZES, unbiased=unbiased)
+    assert target.shape == (2, 17, 64, 48)
+    assert weight.shape == (2, 17, 1)

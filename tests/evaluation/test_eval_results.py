@@ -159,11 +159,10 @@ def test_a_missing_folder_is_a_clear_error(tmp_path: Path) -> None:
         write_results(tmp_path / "nowhere" / "result.json", [])
 
 
-@pytest.mark.slow
-def test_a_hundred_thousand_detections_take_seconds(tmp_path: Path) -> None:
-    poses = predictions(104_000, num_images=5000)
+def test_a_detection_file_of_coco_takes_seconds(tmp_path: Path) -> None:
+    poses = predictions(22_000, num_images=5000)
     started_at = time.perf_counter()
     results = to_coco_results(poses, sigmas=COCO17.sigmas)
     write_results(tmp_path / "result.json", results)
-    assert time.perf_counter() - started_at < 60
-    assert len(results) == 104_000
+    assert time.perf_counter() - started_at < 20
+    assert len(results) == 22_000
