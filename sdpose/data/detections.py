@@ -28,7 +28,9 @@ def read_detections(
     not list.
     """
     persons = [entry for entry in _read_entries(path) if entry["category_id"] == PERSON_CATEGORY]
-    scores = number_rows(path, [{**e, "score": [e["score"]]} for e in persons], "score", 1, "a score")[:, 0]
+    scores = number_rows(path, [{**e, "score": [e["score"]]} for e in persons], "score", 1, "a confidence")[
+        :, 0
+    ]
     kept = [entry for entry, score in zip(persons, scores, strict=True) if score >= score_threshold]
     if not kept:
         best = (

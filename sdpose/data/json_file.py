@@ -69,7 +69,7 @@ def number_rows(
         culprit = next(entry for entry in entries if not _is_numbers(entry.get(key), length))
         raise SdposeError(
             f"{path}: {which_entry(culprit)} has {key!r}: {_shortened(culprit.get(key))}; "
-            f"expected {length} numbers ({layout})"
+            f"expected {'a number' if length == 1 else f'{length} numbers'} ({layout})"
         ) from None
     if not np.isfinite(rows).all():
         culprit = entries[int(np.argmin(np.isfinite(rows).all(axis=1)))]
