@@ -80,10 +80,17 @@ class RunLog:
     def json_path(self) -> Path:
         return self.work_dir / f"{self.stamp}.log.json"
 
-    def startup(self, message: str) -> None:
-        """What runs once before training: environment, config, hook list. Only in `<stamp>.log`."""
-        if self.enabled and "INFO" in self._shown_levels:
-            self._write(self._text, f"{self._now()} - mmpose - INFO - {message}")
+    def startup(self, message: str, *, level: Level = "INFO", shown: bool = False) -> None:
+        """What is said once before training: environment, config, notes on settings. Not in `latest.log`.
+
+        `shown` lets the console see it too. Whatever names keys or paths belongs here: "dataset_info" or a
+        folder called "finance" would answer the guide's grep for good.
+        """
+        if not self.enabled or level not in self._shown_levels:
+            return
+        self._write(self._text, f"{self._now()} - mmpose - {level} - {message}")
+        if shown and self._console is not None:
+            self._console(level, message)
 
     def meta(self, meta: Mapping[str, Any]) -> None:
         """First line of the JSON log: env_info, seed, hook_msgs."""

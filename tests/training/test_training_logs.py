@@ -246,14 +246,23 @@ def test_an_old_link_called_latest_log_is_replaced_and_not_written_through(tmp_p
     assert not (tmp_path / "latest.log").is_symlink()
 
 
-def test_the_console_sees_messages_and_entries_but_not_the_start_up_report(tmp_path: Path) -> None:
+def test_the_console_sees_messages_and_entries_and_of_the_start_up_only_what_is_to_be_shown(
+    tmp_path: Path,
+) -> None:
     seen: list[tuple[str, str]] = []
     with RunLog(tmp_path, console=lambda level, message: seen.append((level, message))) as log:
         log.startup("long")
+        log.startup("dataset_info is taken from _base_", level="WARNING", shown=True)
         log.info("a")
         log.warning("b")
         log.val(ValEntry(1, 8, 1e-3, {"AP": 0.5}), run_iteration=1)
-    assert seen == [("INFO", "a"), ("WARNING", "b"), ("INFO", "Epoch(val) [1][8]\tAP: 0.5000")]
+    assert seen == [
+        ("WARNING", "dataset_info is taken from _base_"),
+        ("INFO", "a"),
+        ("WARNING", "b"),
+        ("INFO", "Epoch(val) [1][8]\tAP: 0.5000"),
+    ]
+    assert grep(tmp_path) == (1, "")
 
 
 def test_log_level_warning_leaves_the_json_complete(tmp_path: Path) -> None:
