@@ -38,5 +38,5 @@ def add_launcher_options(parser: argparse.ArgumentParser) -> None:
 def add_device_option(parser: argparse.ArgumentParser) -> None:
     """`--device`."""
     parser.add_argument(
-        "--device", default=None, metavar="cpu|cuda|cuda:N", help="default: cuda where there is one, else cpu"
+        "--device", default=None, choices=("cpu", "cuda"), help="default: cuda where there is one, else cpu"
     )

@@ -16,14 +16,25 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("checkpoint", type=Path, help="checkpoint file (ours or an official one)")
     parser.add_argument("--out", type=Path, metavar="FILE.json", help="also write the raw predictions here")
     parser.add_argument(
-        "--work-dir", type=Path, metavar="DIR", help="where result_keypoints.json goes (default: the config's)"
+        "--work-dir",
+        type=Path,
+        metavar="DIR",
+        help="where result_keypoints.json goes (default: the config's)",
     )
-    parser.add_argument("--split", choices=("test", "val"), default="test", help="which part of the config's data")
     parser.add_argument(
-        "--fuse-conv-bn", action="store_true", help="fold batch norm into the convolutions (faster, same result)"
+        "--split", choices=("test", "val"), default="test", help="which part of the config's data"
     )
     parser.add_argument(
-        "--eval", nargs="+", default=["mAP"], metavar="METRIC", help="only mAP exists (kept for the original's users)"
+        "--fuse-conv-bn",
+        action="store_true",
+        help="fold batch norm into the convolutions (faster, same result)",
+    )
+    parser.add_argument(
+        "--eval",
+        nargs="+",
+        default=["mAP"],
+        metavar="METRIC",
+        help="only mAP exists (kept for the original's users)",
     )
     parser.add_argument("--picture", type=Path, metavar="FILE", help="draw predictions beside the truth")
     # The original gathers results over files or over the GPU; here they are gathered in memory.
@@ -43,7 +54,9 @@ def run(args: argparse.Namespace) -> int:
 
     unknown = [metric for metric in args.eval if metric != "mAP"]
     if unknown:
-        raise SdposeError(f"metric '{unknown[0]}' is not known; the COCO keypoint protocol has one: --eval mAP")
+        raise SdposeError(
+            f"metric '{unknown[0]}' is not known; the COCO keypoint protocol has one: --eval mAP"
+        )
     settings = load_settings(args.config, cfg_options=args.cfg_options, data_root=args.data_root)
     options = EvaluateOptions(
         checkpoint=args.checkpoint,
@@ -53,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
         picture=args.picture,
         fuse_batch_norm=args.fuse_conv_bn,
         device=args.device,
-        launcher=args.launcher,
+        launcher=args.launcher if args.launcher != "none" else None,
     )
     with EvaluationConsole() as console:
         outcome = evaluate_checkpoint(settings, options, console)

@@ -3,28 +3,36 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 from typing import Any
 
 from sdpose.cli.options import add_config_options, add_device_option, add_launcher_options
+from sdpose.errors import SdposeError
 
 
 def add_parser(subparsers: Any) -> None:
     """Declare the verb."""
     parser = subparsers.add_parser("train", help="train a model", description=__doc__)
     add_config_options(parser)
-    parser.add_argument("--work-dir", metavar="DIR", help="where logs and checkpoints go (default: the config's)")
+    parser.add_argument(
+        "--work-dir", metavar="DIR", help="where logs and checkpoints go (default: the config's)"
+    )
     parser.add_argument(
         "--resume-from",
         metavar="FILE|auto",
         help="go on exactly where a checkpoint stands; `auto` takes the newest undamaged one of the work dir",
     )
     parser.add_argument(
-        "--load-from", metavar="FILE", help="begin with the weights of a checkpoint (epoch 0, fresh optimizer)"
+        "--load-from",
+        metavar="FILE",
+        help="begin with the weights of a checkpoint (epoch 0, fresh optimizer)",
     )
     parser.add_argument("--no-validate", action="store_true", help="do not evaluate during training")
     gpus = parser.add_mutually_exclusive_group()
-    gpus.add_argument("--gpus", type=int, metavar="N", help="one process, batch of N x samples_per_gpu on one device")
+    gpus.add_argument(
+        "--gpus", type=int, metavar="N", help="one process, batch of N x samples_per_gpu on one device"
+    )
     gpus.add_argument("--gpu-ids", type=int, nargs="+", metavar="I", help="which GPU one process uses")
     parser.add_argument("--seed", type=int, help="default: the config's, else drawn at random (and logged)")
     parser.add_argument("--deterministic", action="store_true", help="deterministic cuDNN kernels (slower)")
@@ -38,6 +46,7 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train; exit code 0 done, 1 the run failed, 130/143 stopped by a signal (state saved)."""
+    choose_gpu(args)
     from sdpose.cli.console import TrainingConsole
     from sdpose.config.settings import load_settings
     from sdpose.fit import FitOptions, fit
@@ -50,11 +59,22 @@ def run(args: argparse.Namespace) -> int:
         validate=not args.no_validate,
         seed=args.seed,
         deterministic=args.deterministic,
-        device=args.device or (f"cuda:{args.gpu_ids[0]}" if args.gpu_ids else None),
-        gpus=args.gpus or (len(args.gpu_ids) if args.gpu_ids else 1),
-        launcher=args.launcher,
+        device=args.device,
+        launcher=args.launcher if args.launcher != "none" else None,
         autoscale_lr=args.autoscale_lr,
     )
     with TrainingConsole() as console:
         outcome = fit(settings, options, console)
     return outcome.exit_code
+
+
+def choose_gpu(args: argparse.Namespace) -> None:
+    """`--gpus` and `--gpu-ids`: one process has one GPU; more are refused with the way that works."""
+    wanted = args.gpus if args.gpus is not None else len(args.gpu_ids or [0])
+    if wanted != 1:
+        raise SdposeError(
+            f"one process trains on one GPU, {wanted} were asked for; use: bash tools/dist_train.sh {args.config} {wanted}"
+        )
+    if args.gpu_ids:
+        # Before torch is imported: afterwards it no longer looks at this variable.
+        os.environ["CUDA_VISIBLE_DEVICES"] = str(args.gpu_ids[0])

@@ -1,0 +1,57 @@
+"""How the machine is used: precision, memory format, kernels. Nothing here changes what is learnt beyond rounding."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from sdpose.config.settings import Settings
+from sdpose.errors import SdposeError
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The chosen way of computing on one device."""
+
+    device: torch.device
+    bf16: bool
+    channels_last: bool
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """bfloat16 for what is safe in it; losses and batch norm statistics stay float32."""
+        return torch.autocast(self.device.type, dtype=torch.bfloat16) if self.bf16 else nullcontext()
+
+    def place(self, model: torch.nn.Module) -> torch.nn.Module:
+        """The model on the device, in the memory format that is fast there."""
+        model = model.to(self.device)
+        return model.to(memory_format=torch.channels_last) if self.channels_last else model  # type: ignore[call-overload]
+
+    def describe(self) -> str:
+        """For the log."""
+        name = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else "CPU"
+        return (
+            f"{self.device} ({name}), {'bf16 autocast' if self.bf16 else 'float32'}, "
+            f"{'channels_last' if self.channels_last else 'contiguous'}, {torch.get_num_threads()} threads"
+        )
+
+
+def choose_machine(settings: Settings, device: torch.device, *, deterministic: bool = False) -> Machine:
+    """What `settings.runtime` asks for on this device; `auto` is bf16 on GPUs that have it, float32 elsewhere."""
+    runtime = settings.runtime
+    on_gpu = device.type == "cuda"
+    has_bf16 = torch.cuda.is_bf16_supported() if on_gpu else True
+    if runtime.precision == "bf16" and not has_bf16:
+        raise SdposeError(
+            f"runtime.precision is 'bf16', which {device} cannot do; set runtime.precision=fp32"
+        )
+    if on_gpu:
+        torch.backends.cuda.matmul.allow_tf32 = runtime.tf32
+        torch.backends.cudnn.allow_tf32 = runtime.tf32
+        torch.backends.cudnn.deterministic = deterministic
+        torch.backends.cudnn.benchmark = not deterministic
+    channels_last = runtime.channels_last if runtime.channels_last is not None else True
+    bf16 = runtime.precision == "bf16" or (runtime.precision == "auto" and on_gpu and has_bf16)
+    return Machine(device, bf16=bf16, channels_last=channels_last)

@@ -1,0 +1,224 @@
+"""Evaluation with the COCO protocol: during training, and of a checkpoint on its own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from torch import Tensor, nn
+
+from sdpose.assemble.data import EvaluationData, Split, evaluation_data, evaluation_loader, skeleton_of
+from sdpose.assemble.machine import Machine, choose_machine
+from sdpose.assemble.model import build_model, build_normalizer
+from sdpose.config.settings import Settings
+from sdpose.errors import SdposeError
+from sdpose.evaluation.coco_ap import evaluate_results
+from sdpose.evaluation.inference import PosePredictions, predict_batches
+from sdpose.evaluation.results import Suppression, to_coco_results, write_results
+from sdpose.models import SDPose
+from sdpose.models.fuse import fuse_batch_norm
+from sdpose.models.weights import load_model_weights
+from sdpose.training.atomic_file import write_atomically
+from sdpose.training.checkpoint import load_checkpoint
+from sdpose.training.distributed import World, init_from_environment
+
+
+@dataclass(frozen=True)
+class EvaluationOutcome:
+    """What one evaluation gave. On ranks other than 0 only `num_batches` is filled."""
+
+    metrics: dict[str, float] = field(default_factory=dict)
+    """AP names of the protocol -> 0..1; empty when the annotation file has no annotations."""
+    results: list[dict[str, Any]] = field(default_factory=list)
+    predictions: PosePredictions | None = None
+    num_batches: int = 0
+    notes: tuple[str, ...] = ()
+    """What the user should hear: samples that were left out, for example."""
+
+
+class Evaluator:
+    """One split, ready to be evaluated again and again."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        split: Split,
+        world: World,
+        machine: Machine,
+        progress: Callable[[int, int], None] = lambda done, total: None,
+    ) -> None:
+        self.settings = settings
+        self.world = world
+        self.machine = machine
+        self.progress = progress
+        self.rules = getattr(settings.data, split).data_cfg
+        self.skeleton = skeleton_of(getattr(settings.data, split))
+        self.data: EvaluationData = evaluation_data(settings, split)
+        self.loader = evaluation_loader(settings, self.data.dataset, split, world)
+        self.normalize = build_normalizer(settings, split).to(machine.device)
+
+    def describe(self) -> str:
+        """One phrase for the log."""
+        return f"{len(self.data.persons)} boxes in {len(self.data.table.image_ids)} images, {self.data.boxes_from}"
+
+    def run(self, model: SDPose) -> EvaluationOutcome:
+        """Predict this rank's share, gather, and score in the main process. All ranks must call it."""
+        self._share_batch_norm(model)
+        was_training = model.training
+        model.eval()
+        try:
+            predictions = self._predict(model)
+        finally:
+            model.train(was_training)
+        parts = self.world.gather_objects(predictions)
+        if not self.world.is_main:
+            return EvaluationOutcome(num_batches=len(self.loader))
+        predictions = PosePredictions.concatenate(parts)
+        nms: Suppression = ("soft" if self.rules.soft_nms else "oks") if self.rules.use_nms else None
+        results = to_coco_results(
+            predictions,
+            vis_thr=self.rules.vis_thr,
+            oks_thr=self.rules.oks_thr,
+            nms=nms,
+            sigmas=self.skeleton.sigmas,
+        )
+        metrics = evaluate_results(self.data.table.ann_file, results, self.skeleton.sigmas)
+        notes = tuple(f"left out of the evaluation: {problem}" for problem in predictions.problems)
+        return EvaluationOutcome(metrics, results, predictions, len(self.loader), notes)
+
+    def _predict(self, model: SDPose) -> PosePredictions:
+        rules = self.settings.model.test_cfg
+        total, done = len(self.data.persons), 0
+
+        def advance(num_samples: int) -> None:
+            nonlocal done
+            done = min(done + num_samples * self.world.size, total)
+            self.progress(done, total)
+
+        def forward(images: Tensor) -> Tensor:
+            with self.machine.autocast():
+                heatmaps: Tensor = model(self.normalize(images))
+            return heatmaps.float()
+
+        return predict_batches(
+            forward,
+            self.loader,
+            self.data.persons,
+            image_ids=self.data.table.image_ids,
+            num_keypoints=self.skeleton.num_keypoints,
+            flip_index=self.skeleton.flip_index if rules.flip_test else None,
+            shift_heatmap=rules.shift_heatmap,
+            post_process=rules.post_process,
+            kernel=rules.modulate_kernel,
+            device=self.machine.device,
+            progress=advance,
+        )
+
+    def _share_batch_norm(self, model: nn.Module) -> None:
+        """Every rank evaluates with the running statistics of rank 0, which are those that are saved."""
+        if self.world.size > 1:
+            buffers = self.world.broadcast_object(
+                {name: value.cpu() for name, value in model.named_buffers()}
+            )
+            for name, value in model.named_buffers():
+                value.copy_(buffers[name])
+
+
+class EvaluateConsole(Protocol):
+    """Where an evaluation shows itself."""
+
+    def line(self, text: str) -> None: ...
+
+    def evaluation(self, done: int, total: int) -> None: ...
+
+
+@dataclass(frozen=True)
+class EvaluateOptions:
+    """What the command line says about evaluating a checkpoint."""
+
+    checkpoint: Path
+    split: Split = "test"
+    work_dir: Path | None = None
+    raw_output: Path | None = None
+    """Also write the poses before rescoring and NMS here, as JSON."""
+    picture: Path | None = None
+    """Draw predictions beside the truth here."""
+    fuse_batch_norm: bool = False
+    device: str | None = None
+    launcher: str | None = None
+
+
+def evaluate_checkpoint(
+    settings: Settings, options: EvaluateOptions, console: EvaluateConsole
+) -> EvaluationOutcome | None:
+    """Load, predict, score, and leave `result_keypoints.json` in the work dir. None on ranks other than 0."""
+    world = init_from_environment(options.launcher, device=options.device)
+    try:
+        return _evaluate_checkpoint(settings, options, console, world)
+    finally:
+        world.shutdown()
+
+
+def _evaluate_checkpoint(
+    settings: Settings, options: EvaluateOptions, console: EvaluateConsole, world: World
+) -> EvaluationOutcome | None:
+    checkpoint = load_checkpoint(options.checkpoint)
+    model = build_model(settings, pretrained=False)
+    load_model_weights(model, checkpoint.state_dict, source=str(options.checkpoint))
+    machine = choose_machine(settings, world.device)
+    show = console.evaluation if world.is_main else lambda done, total: None
+    evaluator = Evaluator(settings, options.split, world, machine, show)
+    if options.fuse_batch_norm:
+        model = fuse_batch_norm(model)
+    machine.place(model)
+    if world.is_main:
+        for note in settings.notes:
+            console.line(note)
+        console.line(f"evaluating {options.checkpoint}: {evaluator.describe()}")
+    outcome = evaluator.run(model)
+    if not world.is_main:
+        return None
+    for note in outcome.notes:
+        console.line(f"WARNING: {note}")
+    work_dir = options.work_dir or Path(settings.work_dir)
+    path = work_dir / "result_keypoints.json"
+    try:
+        work_dir.mkdir(parents=True, exist_ok=True)
+        write_results(path, outcome.results)
+    except OSError as error:
+        raise SdposeError(
+            f"cannot write {path}: {error.strerror}; name another folder with --work-dir"
+        ) from error
+    console.line(f"{len(outcome.results)} poses written to {path}")
+    if not outcome.metrics:
+        console.line(
+            f"{evaluator.data.table.ann_file} has no annotations, so there is nothing to score against"
+        )
+    if options.raw_output is not None and outcome.predictions is not None:
+        _write_raw(options.raw_output, outcome.predictions)
+        console.line(f"raw predictions written to {options.raw_output}")
+    if options.picture is not None:
+        from sdpose.picture import write_comparison
+
+        write_comparison(options.picture, evaluator.data, outcome.results, evaluator.skeleton)
+        console.line(f"picture of predictions beside the truth: {options.picture}")
+    return outcome
+
+
+def _write_raw(path: Path, predictions: PosePredictions) -> None:
+    """Fields as the original's dump: preds (P, K, 3), boxes (P, 6), image_ids, bbox_ids."""
+    boxes = np.column_stack(
+        [predictions.centers, predictions.scales, predictions.areas, predictions.box_scores]
+    )
+    content = {
+        "preds": predictions.keypoints.tolist(),
+        "boxes": boxes.tolist(),
+        "image_ids": predictions.image_ids.tolist(),
+        "bbox_ids": predictions.bbox_ids.tolist(),
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, lambda file: file.write(json.dumps(content).encode()))

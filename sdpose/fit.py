@@ -1,0 +1,432 @@
+"""One training run: settings in, checkpoints, logs and statistics out. The one place where everything meets."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from sdpose.assemble.data import to_device, training_data, training_loader
+from sdpose.assemble.machine import Machine, choose_machine
+from sdpose.assemble.model import (
+    build_loss,
+    build_model,
+    build_normalizer,
+    model_spec_from_settings,
+    variant_name,
+)
+from sdpose.assemble.schedule import build_hooks, build_optimizer_from, build_schedule_from
+from sdpose.assemble.user_code import import_user_code
+from sdpose.config.settings import Settings
+from sdpose.errors import SdposeError
+from sdpose.evaluate import Evaluator
+from sdpose.heatmaps import encode_heatmaps
+from sdpose.models import SDPose, SDPoseLoss
+from sdpose.models.losses import pose_accuracy, total_loss
+from sdpose.models.weights import load_model_weights
+from sdpose.monitor import Monitor, RunFacts
+from sdpose.run import Run, RunFailed, RunStopped
+from sdpose.training.checkpoint import Checkpoint, load_checkpoint
+from sdpose.training.checkpoint_store import CheckpointStore
+from sdpose.training.disk_space import estimated_checkpoint_bytes
+from sdpose.training.distributed import World, init_from_environment
+from sdpose.training.environment import environment_text
+from sdpose.training.logs import RunLog
+from sdpose.training.loop import LoopSettings, Progress, TrainingLoop
+from sdpose.training.optim import load_optimizer_state
+from sdpose.training.random_state import restore_random_state
+from sdpose.training.resume import resolve_resume
+from sdpose.training.signals import StopRequest
+
+
+class FitConsole(Protocol):
+    """Where a run shows itself to a person."""
+
+    def line(self, text: str) -> None: ...
+
+    def training(self, iteration: int, total: int, epoch: int, total_epochs: int) -> None: ...
+
+    def evaluation(self, done: int, total: int) -> None: ...
+
+
+class SilentConsole:
+    """Shows nothing: ranks other than 0."""
+
+    def line(self, text: str) -> None: ...
+
+    def training(self, iteration: int, total: int, epoch: int, total_epochs: int) -> None: ...
+
+    def evaluation(self, done: int, total: int) -> None: ...
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """What the command line adds to the settings; None leaves what the config says."""
+
+    work_dir: Path | None = None
+    resume_from: str | None = None
+    """A checkpoint, or "auto" for the newest undamaged one of the work dir."""
+    load_from: str | None = None
+    validate: bool = True
+    seed: int | None = None
+    deterministic: bool = False
+    device: str | None = None
+    launcher: str | None = None
+    autoscale_lr: bool = False
+
+
+@dataclass(frozen=True)
+class FitOutcome:
+    """How a run ended."""
+
+    exit_code: int
+    """0 finished, 1 failed, 130 or 143 stopped by a signal with everything saved."""
+    work_dir: Path
+    best_score: float | None
+    best_checkpoint: Path | None
+
+
+def fit(settings: Settings, options: FitOptions, console: FitConsole) -> FitOutcome:
+    """Train, or go on training. Raises SdposeError for what the user can mend, before anything is overwritten."""
+    world = init_from_environment(options.launcher, device=options.device)
+    try:
+        with StopRequest() as stop:
+            return _fit(settings, options, console if world.is_main else SilentConsole(), world, stop)
+    finally:
+        world.shutdown()
+
+
+def _fit(
+    settings: Settings, options: FitOptions, console: FitConsole, world: World, stop: StopRequest
+) -> FitOutcome:
+    work_dir = options.work_dir or Path(settings.work_dir)
+    user_code = import_user_code(settings, console.line)
+    machine = choose_machine(settings, world.device, deterministic=options.deterministic)
+    resumed, warnings = _find_checkpoint(settings, options, work_dir)
+    seed = _choose_seed(settings, options, resumed, world)
+    torch.manual_seed(seed)
+    random.seed(seed)
+
+    dataset = training_data(settings, seed=seed)
+    loader = training_loader(settings, dataset, world, seed=seed)
+    evaluator = Evaluator(settings, "val", world, machine, console.evaluation) if options.validate else None
+    model = build_model(settings, pretrained=resumed is None)
+    _load_weights(settings, options, model, resumed)
+    machine.place(model)
+    criterion = build_loss(settings, user_code).to(machine.device)
+    lr_factor = world.size / 8 if options.autoscale_lr else 1.0
+    optimizer = build_optimizer_from(settings, model, lr_factor=lr_factor)
+    notes = (
+        load_optimizer_state(optimizer, resumed.optimizer, source=str(resumed.path))
+        if resumed and resumed.optimizer
+        else []
+    )
+
+    checkpoints = settings.checkpoint_config
+    store = (
+        CheckpointStore(
+            work_dir if checkpoints.out_dir is None else Path(checkpoints.out_dir),
+            total_epochs=settings.total_epochs,
+            interval=checkpoints.interval,
+            max_keep_ckpts=checkpoints.max_keep_ckpts,
+            save_last=checkpoints.save_last,
+            checkpoint_bytes=estimated_checkpoint_bytes(model, optimizer),
+        )
+        if world.is_main
+        else None
+    )
+    if store is not None:
+        store.require_room()
+    trained = _wrap(model, settings, machine, world)
+    log = RunLog(
+        work_dir,
+        console=lambda level, text: console.line(text if level == "INFO" else f"{level}: {text}"),
+        level=settings.log_level,
+        tensorboard=settings.log_config.tensorboard is not None,
+        enabled=world.is_main,
+    )
+    with log:
+        monitor = Monitor(build_hooks(settings, user_code), log=log.info)
+        run = Run(
+            settings=settings,
+            model=model,
+            optimizer=optimizer,
+            monitor=monitor,
+            store=store,
+            evaluator=evaluator,
+            log=log,
+            console=console,
+            world=world,
+            machine=machine,
+            stop=stop,
+            work_dir=work_dir,
+            seed=seed,
+            epoch_length=len(loader),
+            num_images=len(dataset.table.image_paths),
+        )
+        clip = settings.optimizer_config.grad_clip
+        loop = TrainingLoop(
+            compute_losses=_training_step(settings, trained, criterion, machine),
+            total_loss=total_loss,
+            optimizer=optimizer,
+            schedule=build_schedule_from(settings, settings.optimizer.lr * lr_factor),
+            loader=loader,
+            events=run,
+            settings=LoopSettings(
+                total_epochs=settings.total_epochs,
+                log_interval=settings.log_config.interval,
+                max_norm=clip.max_norm if clip else None,
+                norm_type=clip.norm_type if clip else 2.0,
+                cumulative_iters=settings.optimizer_config.cumulative_iters,
+            ),
+            mean_over_ranks=world.mean_over_ranks if world.size > 1 else None,
+            no_sync=_no_sync(trained),
+        )
+        run.window = loop.window
+        facts = _facts(settings, model, work_dir, world, seed, len(loader), options)
+        _say_start(settings, log, console, machine, world, seed, facts, len(dataset), evaluator)
+        for line in (*dataset.table.notes, *warnings, *notes):
+            log.warning(line)
+        if resumed is not None:
+            loop.progress = _restore(resumed, run, loop, world, machine, log)
+            facts = dataclasses.replace(facts, start_iteration=loop.progress.iteration)
+        return _run_to_the_end(run, loop, facts)
+
+
+def _run_to_the_end(run: Run, loop: TrainingLoop, facts: RunFacts) -> FitOutcome:
+    """The loop with its three endings: done, stopped, failed. Statistics are written in all of them."""
+    reason, exit_code = "finished", 0
+    try:
+        run.start(loop.progress, facts)
+        if not loop.run():
+            reason, exit_code = "interrupted", run.stop.exit_code or 1
+    except RunStopped as stopped:
+        reason, exit_code = f"stopped: {stopped}", 1
+    except RunFailed as failed:
+        run.log.error(str(failed))
+        reason, exit_code = f"failed: {failed}", 1
+    except SdposeError as error:
+        run.log.error(str(error))
+        run.finish(f"failed: {error}")
+        raise
+    except (torch.OutOfMemoryError, RuntimeError) as error:
+        if not _is_out_of_memory(error):
+            run.finish(f"failed: {type(error).__name__}")
+            raise
+        cure = out_of_memory_cure(run.settings, run.machine.device)
+        run.log.error(cure)
+        run.finish("failed: out of memory")
+        raise SdposeError(cure) from error
+    run.finish(reason)
+    best = run.store.best_path if run.store else None
+    return FitOutcome(exit_code, run.work_dir, run.store.best_score if run.store else None, best)
+
+
+def _find_checkpoint(
+    settings: Settings, options: FitOptions, work_dir: Path
+) -> tuple[Checkpoint | None, tuple[str, ...]]:
+    wanted = options.resume_from or settings.resume_from
+    if wanted is None:
+        return None, ()
+    point = resolve_resume(wanted, work_dir)
+    if point.checkpoint is None:
+        return None, (*point.warnings, f"nothing to resume in {work_dir}, starting from the beginning")
+    return point.checkpoint, point.warnings
+
+
+def _choose_seed(settings: Settings, options: FitOptions, resumed: Checkpoint | None, world: World) -> int:
+    """The command line's, else the resumed run's (so that it goes on as it was), else the config's, else a random one."""
+    given = options.seed
+    if given is None and resumed is not None and isinstance(resumed.meta.get("seed"), int):
+        given = resumed.meta["seed"]
+    if given is None:
+        given = settings.seed
+    drawn = random.SystemRandom().randrange(2**31) if given is None else given
+    return int(world.broadcast_object(drawn))
+
+
+def _load_weights(settings: Settings, options: FitOptions, model: SDPose, resumed: Checkpoint | None) -> None:
+    source = resumed
+    if source is None and (path := options.load_from or settings.load_from):
+        source = load_checkpoint(path)
+    if source is not None:
+        load_model_weights(model, source.state_dict, source=str(source.path))
+
+
+class _Cycles(nn.Module):
+    """The model as training sees it: DDP and torch.compile wrap `forward`, and training needs all cycles."""
+
+    def __init__(self, model: SDPose) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: Tensor) -> list[Any]:
+        return self.model.forward_cycles(images)
+
+
+def _wrap(model: SDPose, settings: Settings, machine: Machine, world: World) -> nn.Module:
+    trained: nn.Module = _Cycles(model)
+    if settings.runtime.compile:
+        trained.compile()
+    if world.size > 1:
+        trained = nn.parallel.DistributedDataParallel(
+            trained,
+            device_ids=[machine.device.index] if machine.device.type == "cuda" else None,
+            broadcast_buffers=False,
+            find_unused_parameters=settings.find_unused_parameters,
+            gradient_as_bucket_view=True,
+        )
+    return trained
+
+
+def _no_sync(trained: nn.Module) -> Callable[[], AbstractContextManager[None]]:
+    return trained.no_sync if isinstance(trained, nn.parallel.DistributedDataParallel) else nullcontext
+
+
+def _training_step(
+    settings: Settings, trained: nn.Module, criterion: SDPoseLoss, machine: Machine
+) -> Callable[[Any], dict[str, Tensor]]:
+    """A batch of uint8 crops and joints -> loss terms and `acc_pose`; all of it on the device."""
+    rules, pipeline = settings.data.train.data_cfg, settings.data.train.pipeline
+    normalize = build_normalizer(settings, "train").to(machine.device)
+
+    def compute_losses(batch: Any) -> dict[str, Tensor]:
+        batch = to_device(batch, machine.device)
+        target, weight = encode_heatmaps(
+            batch.joints,
+            batch.visible,
+            image_size_wh=rules.image_size,
+            heatmap_size_wh=rules.heatmap_size,
+            sigma=pipeline.sigma,
+            unbiased=pipeline.unbiased_encoding,
+        )
+        with machine.autocast():
+            cycles = trained(normalize(batch.images))
+        terms: dict[str, Tensor] = criterion(cycles, target, weight)
+        return {**terms, "acc_pose": pose_accuracy(cycles, target, weight)}
+
+    return compute_losses
+
+
+def _restore(
+    resumed: Checkpoint, run: Run, loop: TrainingLoop, world: World, machine: Machine, log: RunLog
+) -> Progress:
+    """Put everything back where the checkpoint stands; says so when that cannot be exact."""
+    if run.store is not None:
+        run.store.continue_from(resumed)
+    saved = resumed.resume
+    progress = Progress(epoch=resumed.epoch, iteration=resumed.iteration)
+    if saved is None:
+        log.info(
+            f"resumed from an official checkpoint {resumed.path}: weights, optimizer, epoch and iteration"
+        )
+    elif saved["world_size"] != world.size or saved["epoch_length"] != run.epoch_length:
+        log.warning(
+            f"{resumed.path} was saved with {saved['world_size']} process(es) and {saved['epoch_length']} iterations an "
+            f"epoch, now there are {world.size} and {run.epoch_length}: the epoch begins anew, not bit-exact"
+        )
+        progress.iteration = progress.epoch * run.epoch_length
+        run.monitor.load_state_dict(saved["monitor"])
+    else:
+        progress.batch = saved["batch"]
+        run.monitor.load_state_dict(saved["monitor"])
+        run.pending_evaluation = saved["pending_evaluation"]
+        loop.window.load_state_dict(saved["windows"][world.rank])
+        restore_random_state(saved["random_states"][world.rank], machine.device)
+    if resumed.meta.get("seed") not in (None, run.seed):
+        log.warning(
+            f"{resumed.path} was trained with seed {resumed.meta['seed']}, now it is {run.seed}: not bit-exact"
+        )
+    log.info(f"resumed epoch {resumed.epoch}, iter {resumed.iteration}")
+    return progress
+
+
+def _facts(
+    settings: Settings,
+    model: SDPose,
+    work_dir: Path,
+    world: World,
+    seed: int,
+    epoch_length: int,
+    options: FitOptions,
+) -> RunFacts:
+    clip = settings.optimizer_config.grad_clip
+    warmup = settings.lr_config
+    return RunFacts(
+        name=work_dir.name,
+        variant=variant_name(model_spec_from_settings(settings)),
+        config_path=str(settings.path),
+        work_dir=work_dir if world.is_main else None,
+        total_epochs=settings.total_epochs,
+        epoch_length=epoch_length,
+        seed=seed,
+        lr=settings.optimizer.lr,
+        warmup_iterations=warmup.warmup_iters * (epoch_length if warmup.warmup_by_epoch else 1)
+        if warmup.warmup
+        else 0,
+        max_norm=clip.max_norm if clip else None,
+        samples_per_gpu=settings.data.train_samples_per_gpu,
+        workers_per_gpu=settings.data.train_workers_per_gpu,
+        num_processes=world.size,
+        evaluation_interval=settings.evaluation.interval if options.validate else None,
+        checkpoint_interval=settings.checkpoint_config.interval,
+        saves_best=options.validate and settings.evaluation.best_metric is not None,
+    )
+
+
+def _say_start(
+    settings: Settings,
+    log: RunLog,
+    console: FitConsole,
+    machine: Machine,
+    world: World,
+    seed: int,
+    facts: RunFacts,
+    num_samples: int,
+    evaluator: Evaluator | None,
+) -> None:
+    """What stands at the head of a log: environment, config, where, how much."""
+    environment = environment_text()
+    log.startup(f"Environment info:\n{environment}")
+    log.startup(f"Distributed training: {world.size > 1}")
+    log.startup(f"Config:\n{settings.python_text()}")
+    log.startup(f"Set random seed to {seed}, deterministic: {torch.backends.cudnn.deterministic}")
+    log.meta({"env_info": environment, "seed": seed, "hook_msgs": {}})
+    log.startup(f"workflow: [('train', 1)], max: {settings.total_epochs} epochs")
+    processes = f", {world.size} processes" if world.size > 1 else ""
+    evaluated = f"; evaluated: {evaluator.describe()}" if evaluator else "; no evaluation"
+    # Not through log.info: a path or a setting's name may hold "inf", which the guide's grep of latest.log looks for.
+    for line in (
+        f"Start running, work_dir: {facts.work_dir}, seed {seed}",
+        f"on {machine.describe()}{processes}",
+        f"{num_samples} training persons, {facts.epoch_length} iterations an epoch{evaluated}",
+        *settings.notes,
+    ):
+        log.startup(line)
+        console.line(line)
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
+
+
+def out_of_memory_cure(settings: Settings, device: torch.device) -> str:
+    """The guide's entry for "CUDA out of memory", with this run's numbers."""
+    now = settings.data.train_samples_per_gpu
+    where = "CUDA" if device.type == "cuda" else "CPU"
+    if now == 1:
+        return (
+            f"{where} out of memory with samples_per_gpu=1; the model does not fit, choose a smaller variant"
+        )
+    half = max(now // 2, 1)
+    return (
+        f"{where} out of memory with samples_per_gpu={now}; try {half}: --cfg-options data.samples_per_gpu={half} (add "
+        "optimizer_config.type=GradientCumulativeOptimizerHook optimizer_config.cumulative_iters=2 to keep the batch)"
+    )
