@@ -7,23 +7,22 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
 
 class ImageNormalizer(nn.Module):
-    """(image / 255 - mean) / std, exactly as torchvision's ToTensor and Normalize give it. Has no state dict keys."""
+    """(image / 255 - mean) / std, bit for bit as torchvision's ToTensor and Normalize. It has no state dict keys."""
 
     mean: Tensor
     std: Tensor
 
-    def __init__(
-        self,
-        mean: Sequence[float] = (0.485, 0.456, 0.406),
-        std: Sequence[float] = (0.229, 0.224, 0.225),
-    ) -> None:
+    def __init__(self, mean: Sequence[float] = IMAGENET_MEAN, std: Sequence[float] = IMAGENET_STD) -> None:
         super().__init__()
         self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).view(-1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std, dtype=torch.float32).view(-1, 1, 1), persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
         """RGB uint8 (N, H, W, 3), 0..255 -> float32 (N, 3, H, W) in channels-last memory."""
-        # The permuted view already is channels-last; every step below keeps that order.
+        # The permuted view is channels-last already, and every step keeps that order.
         return images.permute(0, 3, 1, 2).float().div_(255).sub_(self.mean).div_(self.std)

@@ -2,12 +2,12 @@
 
     image -> backbone -> patch tokens + keypoint tokens -> transformer -> tokens of cycle 1 -> heatmaps
                                                                ^    |
-                                                               +----+ again for cycles 2, 3 ... (training only)
+                                                               +----+ cycles 2, 3 ... (training only)
 
 Pass i is the student of pass i + 1 (`losses.TokenDistilLoss`), so that one pass is enough when it is used.
 
-Legend: B batch, H, W rows and columns of the image, K keypoints, P visual tokens (patches), T = K + P tokens, D width,
-h, w rows and columns of a heatmap, C channels and FH, FW rows and columns of the backbone's features.
+Legend: B batch, H, W rows and columns of the image, C channels and FH, FW rows and columns of the features,
+K keypoints, P visual tokens (patches), T = K + P tokens, D width of a token, h, w rows and columns of a heatmap.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..errors import SdposeError
-from .transformer import Transformer, sine_positions
+from sdpose.errors import SdposeError
+from sdpose.models.transformer import Transformer, sine_positions
 
 
 class CycleOutput(NamedTuple):
@@ -96,7 +96,7 @@ class SDPose(nn.Module):
     def forward_cycles(self, images: Tensor, num_cycles: int | None = None) -> list[CycleOutput]:
         """Normalised images (B, 3, H, W) float -> one output a cycle, the student before its teacher.
 
-        `num_cycles` defaults to the model's own `cycle_num`; more and fewer are possible, the weights are shared.
+        `num_cycles` defaults to the model's `cycle_num`; any other number works too, the weights are shared.
         """
         return self.head(self.backbone(images), self.cycle_num if num_cycles is None else num_cycles)
 
@@ -132,7 +132,7 @@ class MultiCycledTokenPose(nn.Module):
         self.cycle_num = cycle_num
 
         self.keypoint_token = nn.Parameter(torch.zeros(1, num_keypoints, dim))
-        # A parameter that never changes: it is in the checkpoint and in the optimizer's list of the published code.
+        # A parameter that never changes: so it stands in published checkpoints and in their optimizer's list.
         self.pos_embedding = nn.Parameter(sine_positions(rows, columns, dim), requires_grad=False)
         patch_dim = patch_size_hw[0] * patch_size_hw[1] * in_channels
         self.patch_to_embedding = nn.Linear(patch_dim, dim)
@@ -147,7 +147,7 @@ class MultiCycledTokenPose(nn.Module):
     def forward(self, features: Tensor, num_cycles: int) -> list[CycleOutput]:
         """Features (B, C, FH, FW) -> outputs of cycles 1 .. num_cycles."""
         visual = self.embed_patches(features) + self.pos_embedding  # (B, P, D)
-        keypoints = self.keypoint_token.expand(len(visual), -1, -1)  # (B, K, D)
+        keypoints = self.keypoint_token.expand(visual.shape[0], -1, -1)  # (B, K, D)
         tokens = self.dropout(torch.cat((keypoints, visual), dim=1))  # (B, T, D)
         # Keypoint tokens have no position: zeros in front let one addition serve all tokens.
         positions = F.pad(self.pos_embedding, (0, 0, self.num_keypoints, 0))  # (1, T, D)
@@ -162,9 +162,14 @@ class MultiCycledTokenPose(nn.Module):
     def embed_patches(self, features: Tensor) -> Tensor:
         """Features (B, C, FH, FW) -> visual tokens (B, P, D), row-major over the patch grid.
 
-        A patch is flattened row by row with the channel fastest, so the Linear's weight, seen as (D, row, column, C), is a
-        convolution kernel in channels-last order whose stride is its size: nothing has to be copied.
+        A patch is flattened row by row with the channel fastest. So the Linear's weight, seen as (D, row, column, C),
+        is a convolution kernel in channels-last order, and with the patch as stride no patch has to be copied.
         """
+        if features.shape[2:] != self.feature_size_hw:
+            raise SdposeError(
+                f"the backbone gives features of {tuple(features.shape[2:])} (rows, columns), the head is made for "
+                f"{self.feature_size_hw}; give images of four times that size or build the model with another size"
+            )
         linear = self.patch_to_embedding
         kernel = linear.weight.view(-1, *self.patch_size_hw, self.in_channels).permute(
             0, 3, 1, 2
@@ -174,7 +179,7 @@ class MultiCycledTokenPose(nn.Module):
 
 
 def heatmap_mlp(dim: int, heatmap_size_hw: tuple[int, int]) -> nn.Sequential:
-    """One keypoint token -> one heatmap, flattened row by row. Two layers when the token is narrow (spec 2.6)."""
+    """From a keypoint token to its heatmap, flattened row by row; two layers when the token is narrow (spec 2.6)."""
     num_cells = heatmap_size_hw[0] * heatmap_size_hw[1]
     hidden = num_cells // 8
     if dim <= hidden * 0.5:
@@ -198,10 +203,10 @@ def init_linear(module: nn.Module) -> None:
 def check_sizes(
     feature_size_hw: tuple[int, int], patch_size_hw: tuple[int, int], dim: int, heads: int, cycle_num: int
 ) -> None:
-    """Raises SdposeError for sizes that do not divide: patches tile the features, heads and sine halves split a token."""
+    """Raises SdposeError unless patches tile the features and heads and sine halves split a token."""
     if any(size % patch for size, patch in zip(feature_size_hw, patch_size_hw, strict=True)):
         raise SdposeError(
-            f"patch_size_hw {patch_size_hw} does not divide the feature map {feature_size_hw} (rows, columns); "
+            f"patch_size_hw {patch_size_hw} does not divide feature_size_hw {feature_size_hw} (rows, columns); "
             "choose a patch size that does"
         )
     if dim % heads or dim % 4:

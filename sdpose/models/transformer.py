@@ -21,11 +21,9 @@ class Transformer(nn.Module):
     def __init__(self, dim: int, depth: int, heads: int, mlp_dim: int, dropout: float = 0.0) -> None:
         super().__init__()
         self.layers = nn.ModuleList(
-            nn.ModuleList(
-                [
-                    Residual(PreNorm(dim, Attention(dim, heads, dropout))),
-                    Residual(PreNorm(dim, FeedForward(dim, mlp_dim, dropout))),
-                ]
+            nn.Sequential(
+                Residual(PreNorm(dim, Attention(dim, heads, dropout))),
+                Residual(PreNorm(dim, FeedForward(dim, mlp_dim, dropout))),
             )
             for _ in range(depth)
         )
@@ -35,12 +33,11 @@ class Transformer(nn.Module):
 
         Block 0 gets the tokens as they are (spec 2.4). `tokens` itself is never written to.
         """
-        for index, (attention, feed_forward) in enumerate(self.layers):
+        for index, block in enumerate(self.layers):
             if index > 0:
                 # In place on the sum that the block before has just made; nobody else holds it.
                 tokens = tokens.add_(positions)
-            tokens = attention(tokens)
-            tokens = feed_forward(tokens)
+            tokens = block(tokens)
         return tokens
 
 

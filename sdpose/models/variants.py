@@ -1,83 +1,87 @@
-"""The four published models, and what can be chosen about one.
+"""The four published models, and everything that can be chosen about one.
 
-A `ModelSpec` holds every number a model is made of; `build` turns it into an `SDPose`.
+A `ModelSpec` holds each number a model is made of; `build` turns it into an `SDPose`.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..errors import SdposeError, nearest
-from .hrnet import HRNet3Stage, Stage
-from .sdpose import SDPose
-from .stem import StemNet, init_backbone
-from .weights import load_pretrained_backbone, read_weights
+from sdpose.errors import SdposeError, nearest
+from sdpose.models.hrnet import STAGE2, STAGE3, HRNet3Stage, Stage
+from sdpose.models.sdpose import SDPose
+from sdpose.models.stem import Bottleneck, StemNet, init_backbone
+from sdpose.models.weights import load_pretrained_backbone, read_weights
 
 
 @dataclass(frozen=True)
 class StemSpec:
-    """Backbone of SDPose-T, S-V1 and S-V2; the features have `4 * planes` channels."""
+    """Backbone of SDPose-T, S-V1 and S-V2."""
 
     in_channels: int = 3
-    # Width of the two convolutions and of the bottlenecks.
+    # Width of the two convolutions and of the bottlenecks; the features are four times as wide.
     planes: int = 64
     num_blocks: int = 4
-    # Batch norm keeps its stored statistics while training; for fine-tuning with very small batches.
+    # Batch norm keeps its stored statistics in training; for fine-tuning with very small batches.
     norm_eval: bool = False
 
     @property
     def out_channels(self) -> int:
-        return 4 * self.planes
+        """Channels of the features."""
+        return self.planes * Bottleneck.expansion
 
 
 @dataclass(frozen=True)
 class HRNetSpec:
-    """Backbone of SDPose-B: HRNet-W32 without its fourth stage."""
+    """Backbone of SDPose-B."""
 
     in_channels: int = 3
-    # 32 is what was published with SDPose-B; the usual HRNet has 64 (then its pretrained file fits entirely).
+    # 32 is what was published; with 64, as in the usual HRNet, all of a usual pretrained file fits.
     stage1_planes: int = 32
     stage1_blocks: int = 4
-    stage2: Stage = Stage(1, (4, 4), (32, 64))
-    stage3: Stage = Stage(4, (4, 4, 4), (32, 64, 128))
-    # Batch norm keeps its stored statistics while training; for fine-tuning with very small batches.
+    stage2: Stage = STAGE2
+    stage3: Stage = STAGE3
+    # Batch norm keeps its stored statistics in training; for fine-tuning with very small batches.
     norm_eval: bool = False
 
     @property
     def out_channels(self) -> int:
+        """Channels of the features."""
         return self.stage3.channels[0]
 
 
 @dataclass(frozen=True)
 class HeadSpec:
-    """The multi-cycled token head. Defaults are SDPose-S-V1's; sizes are (rows, columns)."""
+    """The multi-cycled token head; defaults are SDPose-S-V1's, sizes are (rows, columns)."""
 
     num_keypoints: int = 17
     # A quarter of the image.
     feature_size_hw: tuple[int, int] = (64, 48)
-    # Smaller patches: more visual tokens, finer and slower (attention grows with their square).
+    # Smaller patches give more visual tokens: finer, and slower by the square of their number.
     patch_size_hw: tuple[int, int] = (4, 3)
     dim: int = 192
     depth: int = 12
     heads: int = 8
-    # Hidden width of a feed-forward layer, in multiples of `dim`.
+    # Hidden width of a feed-forward layer, as a multiple of `dim`.
     mlp_ratio: int = 3
     heatmap_size_hw: tuple[int, int] = (64, 48)
-    # Passes through the transformer while training; one alone switches self-distillation off.
+    # Passes through the transformer in training; with one there is no self-distillation.
     cycle_num: int = 2
-    # Published initialisation of the head; False leaves PyTorch's.
+    # The published initial values of the head; False leaves PyTorch's.
     apply_init: bool = True
+    # Inside the blocks, and on the tokens before the first block.
     dropout: float = 0.0
-    # Dropout on the tokens before the first block.
     emb_dropout: float = 0.0
 
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """A whole model: backbone and head."""
+    """A whole model."""
 
     backbone: StemSpec | HRNetSpec = field(default_factory=StemSpec)
     head: HeadSpec = field(default_factory=HeadSpec)
@@ -91,32 +95,43 @@ VARIANTS: dict[str, ModelSpec] = {
 }
 
 
-def build(spec: ModelSpec, *, pretrained_backbone: Path | None = None) -> SDPose:
-    """A model with the published initialisation.
+def create_model(
+    name: str,
+    *,
+    pretrained_backbone: Path | None = None,
+    report: Callable[[str], None] | None = None,
+    **overrides: Any,
+) -> SDPose:
+    """A published model by name, with any field of its backbone's or head's spec replaced by a keyword.
 
-    With a pretrained backbone file that file is loaded instead, and what it does not hold keeps PyTorch's own
-    initialisation (spec 2.9); `load_pretrained_backbone` on the result tells what did not fit.
+    `pretrained_backbone` and `report` are as in `build`. Raises SdposeError for an unknown name or field.
     """
-    backbone = build_backbone(spec.backbone)
+    return build(variant_spec(name, **overrides), pretrained_backbone=pretrained_backbone, report=report)
+
+
+def build(
+    spec: ModelSpec,
+    *,
+    pretrained_backbone: Path | None = None,
+    report: Callable[[str], None] | None = None,
+) -> SDPose:
+    """A model with the published initial values (spec 2.8), in training mode.
+
+    From a `pretrained_backbone` file all that fits is loaded and the rest of the backbone has PyTorch's own initial
+    values (spec 2.9). What was and was not loaded goes to `report` line by line; without one, a misfit is a warning.
+    """
+    settings = {item.name: getattr(spec.backbone, item.name) for item in dataclasses.fields(spec.backbone)}
+    backbone = StemNet(**settings) if isinstance(spec.backbone, StemSpec) else HRNet3Stage(**settings)
     if pretrained_backbone is None:
         init_backbone(backbone)
     else:
-        load_pretrained_backbone(backbone, read_weights(pretrained_backbone))
+        lines = load_pretrained_backbone(backbone, read_weights(pretrained_backbone))
+        if report is not None:
+            for line in lines:
+                report(line)
+        elif len(lines) > 1:
+            warnings.warn(f"{lines[0]}; {lines[1]}; pass `report` to see all", stacklevel=2)
     return SDPose(backbone, in_channels=spec.backbone.out_channels, **dataclasses.asdict(spec.head))
-
-
-def build_backbone(spec: StemSpec | HRNetSpec) -> StemNet | HRNet3Stage:
-    """The backbone alone, with PyTorch's own initialisation."""
-    settings = {item.name: getattr(spec, item.name) for item in dataclasses.fields(spec)}
-    return StemNet(**settings) if isinstance(spec, StemSpec) else HRNet3Stage(**settings)
-
-
-def create_model(name: str, *, pretrained_backbone: Path | None = None, **overrides: Any) -> SDPose:
-    """One of the published models by name, with any field of its backbone or head replaced.
-
-    Raises SdposeError for an unknown name or field.
-    """
-    return build(variant_spec(name, **overrides), pretrained_backbone=pretrained_backbone)
 
 
 def variant_spec(name: str, **overrides: Any) -> ModelSpec:
@@ -128,13 +143,15 @@ def variant_spec(name: str, **overrides: Any) -> ModelSpec:
     spec = VARIANTS[name]
     of_backbone = {item.name for item in dataclasses.fields(spec.backbone)}
     of_head = {item.name for item in dataclasses.fields(spec.head)}
+    known = sorted(of_backbone | of_head)
     for key in overrides:
-        if key not in of_backbone | of_head:
-            known = sorted(of_backbone | of_head)
+        if key not in known:
             raise SdposeError(
                 f"{name} has no setting '{key}'; known are {', '.join(known)}.{nearest(key, known)}"
             )
     return ModelSpec(
-        dataclasses.replace(spec.backbone, **{k: v for k, v in overrides.items() if k in of_backbone}),
-        dataclasses.replace(spec.head, **{k: v for k, v in overrides.items() if k in of_head}),
+        dataclasses.replace(
+            spec.backbone, **{key: overrides[key] for key in overrides if key in of_backbone}
+        ),
+        dataclasses.replace(spec.head, **{key: overrides[key] for key in overrides if key in of_head}),
     )
