@@ -18,8 +18,8 @@ class PoseBatch:
 
     images (N, H, W, 3) uint8 RGB; joints (N, K, 2) float32 crop pixels; visible (N, K) float32 0 or 1;
     centers (N, 2) float32 image pixels and scales (N, 2) float32 in units of 200 image pixels; indices (N,)
-    int64 rows of the person table. `problems`: for each of the N samples None,
-    or a sentence about why its image could not be used; such a sample is black, with nothing visible.
+    int64 rows of the person table. `problems` (N): None, or a sentence about why the sample's image could not
+    be used; such a sample is black, with nothing visible.
     """
 
     images: Tensor
