@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -12,6 +13,7 @@ from sdpose.config.section import Section, problem, reading_of
 from sdpose.config.values import Texts
 from sdpose.errors import nearest
 
+HOOK_WITHOUT_MEANING = {"priority": "hooks see complete records whatever their order"}
 OFFICIAL_PACKAGES = ("mmpose", "mmcv", "mmdet", "distilpose", "sdpose")
 
 
@@ -62,12 +64,17 @@ class CustomType(Section):
             return value
         name = value.get("type")
         if not isinstance(name, str) or not name.isidentifier():
-            raise problem("needs a type, as in dict(type='...').")
+            raise problem("needs a type, as in dict(type='...').", at="type")
         if name in cls.known:
-            raise problem(f"a {name} cannot stand here: {cls.misplaced}")
+            raise problem(f"a {name} cannot stand here: {cls.misplaced}", at="type")
         if not reading_of(info).custom_imports:
-            raise problem(cls._unknown(name, value, show_example=reading_of(info).first_time(cls.noun)))
-        kwargs = {key: plain(item) for key, item in value.items() if key != "type"}
+            show_example = reading_of(info).first_time(f"example of a {cls.noun}")
+            raise problem(cls._unknown(name, value, show_example=show_example), at="type")
+        for key, reason in cls.without_meaning.items():
+            if key in value:
+                cls._note(value, key, reason, reading_of(info))
+        dropped = ("type", *cls.without_meaning)
+        kwargs = {key: plain(item) for key, item in value.items() if key not in dropped}
         where = str(value.place_of("type")) if isinstance(value, SourceDict) else ""
         return {"type": name, "kwargs": kwargs, "where": where}
 
@@ -85,7 +92,7 @@ class CustomType(Section):
         text = f"unknown {cls.noun} type '{name}'.{nearest(name, cls.known)} Known here: {known}."
         if not show_example:
             return text
-        arguments = _arguments({key: item for key, item in value.items() if key not in ("type", "priority")})
+        arguments = _arguments(without(value, "type", *cls.without_meaning))
         example = cls.example.replace("NAME", name).replace(", ARGUMENTS", arguments)
         return f"{text} If it is your own, put it into a file and name that file in the config:\n{example}"
 
@@ -120,6 +127,7 @@ class CustomHook(CustomType):
     """A monitor hook of the user's: sees every record, gives alerts."""
 
     noun: ClassVar[str] = "hook"
+    without_meaning: ClassVar[Mapping[str, str]] = HOOK_WITHOUT_MEANING
     known: ClassVar[tuple[str, ...]] = ("TrainingMonitorHook", "DetailedLossLogHook")
     example: ClassVar[str] = '''\
     # my_hooks.py, beside the config
@@ -139,7 +147,9 @@ class CustomHook(CustomType):
 
 def names_own_files(custom_imports: Any) -> bool:
     """Whether a `custom_imports`, as written in the config, names anything beside the official packages."""
-    names = custom_imports.get("imports", ()) if isinstance(custom_imports, dict) else ()
+    names = custom_imports.get("imports") if isinstance(custom_imports, dict) else None
+    if not isinstance(names, str | list | tuple):
+        return False
     return bool(_own([names] if isinstance(names, str) else names))
 
 

@@ -95,24 +95,20 @@ def leads_somewhere(container: object, path: Sequence[str]) -> bool:
 def _parse(text: str, option: str) -> object:
     if len(text) >= 2 and text[0] == text[-1] and text[0] in "'\"" and text[0] not in text[1:-1]:
         return text[1:-1]
-    closing = _BRACKETS.get(text[:1])
-    if closing is not None:
-        if _end_of_brackets(text, option) != len(text) - 1:
-            # `(1,2),(3,4)`: brackets side by side are the items of a list
-            return [_parse(item, option) for item in _split(text, option)]
-        items = [_parse(item, option) for item in _split(text[1:-1], option)]
-        return tuple(items) if closing == ")" else items
-    items_text = _split(text, option)
-    if len(items_text) > 1 or text.endswith(","):
-        return [_parse(item, option) for item in items_text]
+    items = _split(text, option)
+    if len(items) > 1 or text.endswith(","):
+        return [_parse(item, option) for item in items]
+    if text[:1] in _BRACKETS and text[-1:] == _BRACKETS[text[0]]:
+        inner = [_parse(item, option) for item in _split(text[1:-1], option)]
+        return inner if text[0] == "[" else tuple(inner)
     return _scalar(text)
 
 
 def _scalar(text: str) -> object:
     if text.lower() in _WORDS:
         return _WORDS[text.lower()]
-    if _INTEGER.fullmatch(text) and len(text) < 20:
-        return int(text)
+    if _INTEGER.fullmatch(text):
+        return int(text) if len(text) < 20 else text
     return float(text) if _FLOAT.fullmatch(text) else text
 
 
@@ -141,13 +137,3 @@ def _split(text: str, option: str) -> list[str]:
         raise SdposeError(f"{COMMAND_LINE} {option}: a bracket is not closed.")
     last = text[start:].strip()
     return [*items, last] if last else items
-
-
-def _end_of_brackets(text: str, option: str) -> int:
-    """Position of the bracket that closes the first one."""
-    depth = 0
-    for position, letter in enumerate(text):
-        depth += (letter in _BRACKETS) - (letter in "])")
-        if depth == 0:
-            return position
-    raise SdposeError(f"{COMMAND_LINE} {option}: a bracket is not closed.")

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import Field, ValidationInfo, model_validator
 
-from sdpose.config.section import Section, problem
+from sdpose.config.section import Section, problem, reading_of
 from sdpose.config.values import (
     AsTuple,
     Channels,
@@ -203,24 +203,20 @@ class PipelineSettings(Section):
                     f"{name} stands here for the second time; each step is carried out once.", key=position
                 )
         ordered = [name for name in names if name in _ORDER]
-        for position, (name, expected) in enumerate(
-            zip(ordered, sorted(ordered, key=_ORDER.index), strict=True)
-        ):
+        for name, expected in zip(ordered, sorted(ordered, key=_ORDER.index), strict=True):
             if name != expected:
-                raise problem(
-                    f"{name} stands where {expected} belongs; the order is fixed: {', '.join(_ORDER)}.",
-                    key=names.index(ordered[position]),
-                )
+                text = f"{name} stands where {expected} belongs; the order is fixed: {', '.join(_ORDER)}."
+                raise problem(text, key=names.index(name))
         for needed in _NEEDED:
             if needed not in names:
                 raise problem(f"the step {needed} is missing.")
-        if "PhotometricDistortion" in names and names.index("PhotometricDistortion") > names.index(
-            "ToTensor"
-        ):
-            raise problem(
-                "PhotometricDistortion works on 0..255; put it before ToTensor.",
-                key=names.index("PhotometricDistortion"),
-            )
+        if "PhotometricDistortion" in names:
+            position = names.index("PhotometricDistortion")
+            if position > names.index("ToTensor"):
+                raise problem("PhotometricDistortion works on 0..255; put it before ToTensor.", key=position)
+            if position < names.index("TopDownAffine"):
+                text = "PhotometricDistortion changes the crop, after TopDownAffine, wherever the pipeline names it."
+                reading_of(info).note("PhotometricDistortion", text)
         return self
 
     @property

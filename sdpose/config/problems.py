@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from sdpose.config.places import SourceDict, find_place
+from sdpose.config.schedule_settings import POLICY_TAG
 from sdpose.errors import SdposeError, nearest
 
 _EXPECTED: Mapping[str, str] = {
@@ -24,8 +25,6 @@ _EXPECTED: Mapping[str, str] = {
     "none_required": "None",
     "finite_number": "a finite number",
 }
-# Tags by which a union tells its classes apart: part of an error's location, but not of the file.
-_TAGS = ("custom",)
 _LIMIT: Mapping[str, tuple[str, str]] = {
     "greater_than": ("gt", "more than"),
     "greater_than_equal": ("ge", "at least"),
@@ -42,22 +41,26 @@ def as_error(error: ValidationError, raw: SourceDict) -> SdposeError:
         location = list(details["loc"])
         if context.get("key") is not None:
             location.append(context["key"])
-        line = line_for(raw, location, _text(details["type"], details.get("input"), context, details["msg"]))
+        found_at = [*location, context.get("at") or context.get("discriminator", "").strip("'")]
+        text = _text(details["type"], details.get("input"), context, details["msg"])
+        line = line_for(raw, location, text, found_at=found_at)
         if line not in lines:
             lines.append(line)
     return SdposeError("\n".join(lines))
 
 
-def line_for(raw: SourceDict, location: Sequence[Any], text: str) -> str:
-    """`file:line: a.b.c: text`."""
+def line_for(raw: SourceDict, location: Sequence[Any], text: str, *, found_at: Sequence[Any] = ()) -> str:
+    """`file:line: a.b.c: text`, with the line of `found_at` when that leads deeper."""
+    place = find_place(raw, real_parts(raw, found_at or location))
     name = ".".join(str(part) for part in real_parts(raw, location))
-    return f"{find_place(raw, location)}: {name}: {text}" if name else f"{find_place(raw, location)}: {text}"
+    return f"{place}: {name}: {text}" if name else f"{place}: {text}"
 
 
 def real_parts(raw: SourceDict, location: Sequence[Any]) -> list[Any]:
     """The parts of a location that the user wrote; class tags and collected lists drop out."""
     parts: list[Any] = []
     container: object = raw
+    location = [part for part in location if part != "custom" and not str(part).startswith(POLICY_TAG)]
     for position, part in enumerate(location):
         if isinstance(container, dict) and part in container:
             parts.append(part)
@@ -66,7 +69,7 @@ def real_parts(raw: SourceDict, location: Sequence[Any]) -> list[Any]:
             if isinstance(part, int) and part < len(container):
                 parts.append(part)
                 container = container[part]
-        elif position == len(location) - 1 and part not in _TAGS:
+        elif position == len(location) - 1:
             parts.append(part)
     return parts
 
@@ -80,10 +83,10 @@ def _text(kind: str, value: object, context: Mapping[str, Any], message: str) ->
     if kind == "literal_error":
         return f"got {shown}, expected {context['expected']}.{_nearest_quoted(value, context['expected'])}"
     if kind == "union_tag_invalid":
-        known = context["expected_tags"]
-        return (
-            f"unknown type {context['tag']!r}.{_nearest_quoted(context['tag'], known)} Known here: {known}."
-        )
+        known = context["expected_tags"].replace(POLICY_TAG, "")
+        tag = context["tag"].removeprefix(POLICY_TAG)
+        noun = "policy" if tag != context["tag"] else "type"
+        return f"unknown {noun} {tag!r:.80}.{_nearest_quoted(tag, known)} Known here: {known}."
     if kind == "union_tag_not_found":
         key = "policy" if "policy" in str(context.get("discriminator")) else "type"
         return (

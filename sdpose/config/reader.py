@@ -47,7 +47,8 @@ def read_config(
     moved as well. Raises SdposeError with file, line and reason.
     """
     overrides = dict(overrides or {})
-    chosen_root = overrides.pop("data_root", None) if data_root is None else data_root
+    option = overrides.pop("data_root", None)
+    chosen_root = option if data_root is None else data_root
     if chosen_root is not None and not isinstance(chosen_root, str):
         raise SdposeError(f"data_root: expected a folder, got {chosen_root!r}.")
     reading = _Reading(overrides, chosen_root)

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
-from sdpose.config.custom import CustomHook, type_or_custom
+from sdpose.config.custom import HOOK_WITHOUT_MEANING, CustomHook, type_or_custom
 from sdpose.config.section import Section, problem
 from sdpose.config.values import AsTuple, LocalPath, NotNegative, NotNegativeFloat, Positive, PositiveFloat
 
@@ -107,9 +107,6 @@ class LogSettings(Section):
         return next((hook for hook in self.hooks if isinstance(hook, TensorboardLogger)), None)
 
 
-_PRIORITY: Mapping[str, str] = {"priority": "hooks see complete records whatever their order"}
-
-
 class TrainingMonitorSettings(Section):
     """Warns of loss spikes (ratio to the recent average) and drops of AP (difference to the best)."""
 
@@ -118,7 +115,7 @@ class TrainingMonitorSettings(Section):
     loss_spike_threshold: PositiveFloat = 2.0
     performance_drop_threshold: PositiveFloat = 0.05
     save_stats: bool = True
-    without_meaning: ClassVar[Mapping[str, str]] = _PRIORITY
+    without_meaning: ClassVar[Mapping[str, str]] = HOOK_WITHOUT_MEANING
 
 
 class DetailedLossLogSettings(Section):
@@ -126,7 +123,7 @@ class DetailedLossLogSettings(Section):
 
     type: Literal["DetailedLossLogHook"]
     log_interval: Positive = 50
-    without_meaning: ClassVar[Mapping[str, str]] = _PRIORITY
+    without_meaning: ClassVar[Mapping[str, str]] = HOOK_WITHOUT_MEANING
 
 
 def _hook_tag(value: Any) -> str | None:

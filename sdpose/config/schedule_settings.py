@@ -179,8 +179,13 @@ _POLICIES: Mapping[str, str] = {
 }
 
 
+# The tags of the union differ from the policies, since 'step' is the name of a setting, too.
+POLICY_TAG = "policy "
+
+
 def _policy_tag(value: Any) -> str | None:
-    return value.get("policy") if isinstance(value, dict) else getattr(value, "policy", None)
+    name = value.get("policy") if isinstance(value, dict) else getattr(value, "policy", None)
+    return None if name is None else f"{POLICY_TAG}{name}"
 
 
 def _canonical_policy(value: Any) -> Any:
@@ -194,10 +199,10 @@ def _canonical_policy(value: Any) -> Any:
 
 
 LrConfig = Annotated[
-    Annotated[StepPolicy, Tag("step")]
-    | Annotated[CosinePolicy, Tag("CosineAnnealing")]
-    | Annotated[PolyPolicy, Tag("poly")]
-    | Annotated[FixedPolicy, Tag("fixed")],
+    Annotated[StepPolicy, Tag("policy step")]
+    | Annotated[CosinePolicy, Tag("policy CosineAnnealing")]
+    | Annotated[PolyPolicy, Tag("policy poly")]
+    | Annotated[FixedPolicy, Tag("policy fixed")],
     Discriminator(_policy_tag),
     BeforeValidator(_canonical_policy),
 ]

@@ -39,9 +39,12 @@ def reading_of(info: ValidationInfo) -> Reading:
     return info.context if isinstance(info.context, Reading) else Reading()
 
 
-def problem(message: str, *, key: str | int | None = None) -> PydanticCustomError:
-    """An error that is shown as it stands; `key` is the setting of this section that it is about."""
-    return PydanticCustomError("sdpose", "{message}", {"message": message, "key": key})
+def problem(message: str, *, key: str | int | None = None, at: str | None = None) -> PydanticCustomError:
+    """An error that is shown as it stands.
+
+    `key` is the setting of this section that it is about; `at` only says on whose line it is found.
+    """
+    return PydanticCustomError("sdpose", "{message}", {"message": message, "key": key, "at": at})
 
 
 class Section(BaseModel):
@@ -65,10 +68,7 @@ class Section(BaseModel):
         kept: dict[Any, Any] = {}
         for key, item in value.items():
             if key in cls.without_meaning:
-                where = value.place_of(key) if isinstance(value, SourceDict) else ""
-                reading.note(
-                    f"{cls.__name__}.{key}", f"{key} has no meaning here: {cls.without_meaning[key]}.", where
-                )
+                cls._note(value, key, cls.without_meaning[key], reading)
             elif key in cls.refused:
                 raise problem(f"cannot be obeyed: {cls.refused[key]}.", key=key)
             elif key in cls.model_fields:
@@ -79,6 +79,11 @@ class Section(BaseModel):
                     unknown_key(key, [name for name in known if name not in cls.not_offered]), key=key
                 )
         return kept
+
+    @classmethod
+    def _note(cls, value: dict[Any, Any], key: str, reason: str, reading: Reading) -> None:
+        where = value.place_of(key) if isinstance(value, SourceDict) else ""
+        reading.note(f"{cls.__name__}.{key}", f"{key} has no meaning here: {reason}.", where)
 
     def changed(self, **values: Any) -> Self:
         """A copy with other values, checked again."""

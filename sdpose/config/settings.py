@@ -61,7 +61,8 @@ class Settings(Section):
     resume_from: LocalPath | None = None  # a file, or 'auto'
     seed: NotNegative | None = None
     log_level: Annotated[str, Field(pattern="^(DEBUG|INFO|WARNING|ERROR|CRITICAL)$")] = "INFO"
-    find_unused_parameters: bool = True
+    # Every parameter is used in every step; True costs a walk over the graph.
+    find_unused_parameters: bool = False
     monitor: MonitorSettings = MonitorSettings()
     runtime: RuntimeSettings = RuntimeSettings()
 

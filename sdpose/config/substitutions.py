@@ -10,13 +10,13 @@ from pathlib import Path
 
 from sdpose.errors import nearest
 
-_MARK = r"\{{\{{\s*{inner}\s*\}}\}}"
-_INNER = r"(?P<file>file[A-Z]\w*)|\$(?P<env>\w+)(?P<has_default>\s*:\s*(?P<default>[^{}]*?))?"
-_DOUBLE = re.compile(_MARK.format(inner=f"(?:{_INNER})"))
+# No two neighbouring parts of a pattern may match the same text: a long run of blanks has to stay cheap.
+_INNER = r"\s*(?:(?P<file>file[A-Z]\w*)\s*|\$(?P<env>\w+)\s*(?P<has_default>:(?P<default>[^{}]*))?)"
+_DOUBLE = re.compile(r"\{\{" + _INNER + r"\}\}")
 # Inside an f-string Python has already turned `{{` into `{`.
-_SINGLE = re.compile(r"\{\s*" + f"(?:{_INNER})" + r"\s*\}")
+_SINGLE = re.compile(r"\{" + _INNER + r"\}")
 _BASE = re.compile(r"\{\{?\s*_base_\s*\.")
-_UNQUOTED_ENV = re.compile(r"(?P<before>[=(\[,:]\s*)\{\{\s*(?P<inner>\$\w+(?:\s*:\s*[^{}'\"\n]*?)?)\s*\}\}")
+_UNQUOTED_ENV = re.compile(r"(?P<before>[=(\[,:]\s*)\{\{\s*(?P<inner>\$\w+[^{}'\"\n]*)\}\}")
 
 
 class SubstitutionProblem(Exception):
@@ -80,4 +80,4 @@ def _replacement(match: re.Match[str], path: Path) -> str:
             f"the environment variable {variable} is not set and {{{{ ${variable} }}}} names no default; "
             f"write {{{{ ${variable}:value }}}}"
         )
-    return match["default"]
+    return match["default"].strip()
