@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -216,7 +217,10 @@ def _parse(source: str, shown: str) -> ast.Module:
 
 def _parsed(source: str, shown: str) -> ast.Module:
     try:
-        return ast.parse(source, filename=shown)
+        with warnings.catch_warnings():
+            # Python's remarks about style, such as on '\\d' in a path, are not for the reader of a config.
+            warnings.simplefilter("ignore")
+            return ast.parse(source, filename=shown)
     except (RecursionError, MemoryError):
         raise SdposeError(f"{shown}: expressions nested too deeply; this is no config file.") from None
     except ValueError as error:

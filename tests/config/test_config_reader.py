@@ -66,6 +66,7 @@ ALLOWED = {
     "a = [min(3, 1), max([1, 2]), sum([1, 2.5]), abs(-2), round(2.567, 1)]": {"a": [1, 2, 3.5, 2, 2.6]},
     "a = [int('7'), float('1e-3'), str(3), bool([])]": {"a": [7, 0.001, "3", False]},
     "a = dict(type='x', class_='y')": {"a": {"type": "x", "class_": "y"}},
+    "a = 'D:\\data'": {"a": "D:\\data"},
     "val = [1]\ntest = val": {"val": [1], "test": [1]},
 }
 
