@@ -150,7 +150,7 @@ def part_of(name: str) -> str:
     """The row that a module or parameter belongs to, from its dotted name."""
     room, child, *rest = name.split(".")
     if room == "backbone":
-        return f"backbone {child}" if child in BACKBONE_STAGES else "backbone stem"
+        return child if child in BACKBONE_STAGES else "stem"
     # keypoint_head.tokenpose.<child>..., keypoint_head.tokenpose.transformer_layer1.layers.<block>.<0 or 1>...
     if rest[0] == "transformer_layer1":
         return "attention" if rest[3] == "0" else "feed-forward"
@@ -165,8 +165,8 @@ HEAD_PARTS = {
     "mlp_head": "heatmap layers",
 }
 PARTS = (
-    "backbone stem",
-    *(f"backbone {stage}" for stage in BACKBONE_STAGES),
+    "stem",
+    *BACKBONE_STAGES,
     "patch embedding",
     "positions (fixed)",
     "keypoint tokens",

@@ -126,9 +126,9 @@ class MultiCycledTokenPose(nn.Module):
         rows, columns = (size // patch for size, patch in zip(feature_size_hw, patch_size_hw, strict=True))
         self.in_channels = in_channels
         self.num_keypoints = num_keypoints
-        self.patch_size_hw = patch_size_hw
-        self.feature_size_hw = feature_size_hw
-        self.heatmap_size_hw = heatmap_size_hw
+        self.patch_size_hw = tuple(patch_size_hw)
+        self.feature_size_hw = tuple(feature_size_hw)
+        self.heatmap_size_hw = tuple(heatmap_size_hw)
         self.cycle_num = cycle_num
 
         self.keypoint_token = nn.Parameter(torch.zeros(1, num_keypoints, dim))
@@ -171,9 +171,8 @@ class MultiCycledTokenPose(nn.Module):
                 f"{self.feature_size_hw}; give images of four times that size or build the model with another size"
             )
         linear = self.patch_to_embedding
-        kernel = linear.weight.view(-1, *self.patch_size_hw, self.in_channels).permute(
-            0, 3, 1, 2
-        )  # (D, C, row, column)
+        kernel = linear.weight.unflatten(1, (*self.patch_size_hw, self.in_channels))  # (D, row, column, C)
+        kernel = kernel.permute(0, 3, 1, 2)  # (D, C, row, column)
         visual = F.conv2d(features, kernel, linear.bias, stride=self.patch_size_hw)  # (B, D, rows, columns)
         return visual.flatten(2).transpose(1, 2)  # (B, P, D)
 

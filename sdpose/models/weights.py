@@ -108,7 +108,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
 
 def list_differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
-    """Why `found` cannot be loaded strictly in place of `wanted`: keys missing, shapes, keys too many. Empty if it can."""
+    """Why `found` cannot take the place of `wanted`: missing keys, shapes, keys too many; empty if it can."""
     shared = [key for key in wanted if key in found]
     return [
         *(f"{key} is missing" for key in wanted if key not in found),
