@@ -56,7 +56,7 @@ def affine_matrix(
     the crop keeps the image's proportions. A positive rotation turns the box clockwise on the screen, hence
     the person counter-clockwise. A box without extent gives a matrix of zeros.
     """
-    center_x, center_y = (float(value) for value in np.asarray(center))
+    center_x, center_y = np.asarray(center, dtype=np.float32).tolist()
     half_width = float(np.float32(np.asarray(scale)[0]) * np.float32(PIXEL_STD)) * 0.5
     angle = math.pi * rotation_deg / 180
     up = (half_width * math.sin(angle), -half_width * math.cos(angle))
@@ -69,12 +69,14 @@ def affine_matrix(
 
 
 def _three_points(origin: tuple[float, float], up: tuple[float, float]) -> NDArray[np.float32]:
-    """The origin, the point `up` from it, and the one at a right angle to both: (3, 2)."""
-    first = np.array(origin, dtype=np.float32)
-    second = np.array([origin[0] + up[0], origin[1] + up[1]], dtype=np.float32)
-    offset = first - second
-    third = second + np.array([-offset[1], offset[0]], dtype=np.float32)
-    return np.stack([first, second, third])
+    """The origin, the point `up` from it, and the one at a right angle to both: (3, 2).
+
+    Each step is rounded to float32, as in the published code; plain numbers, since this runs once a crop.
+    """
+    x, y = origin
+    tip_x, tip_y = float(np.float32(x + up[0])), float(np.float32(y + up[1]))
+    across_x, across_y = float(np.float32(x - tip_x)), float(np.float32(y - tip_y))
+    return np.array([(x, y), (tip_x, tip_y), (tip_x - across_y, tip_y + across_x)], dtype=np.float32)
 
 
 def apply_affine(points_xy: ArrayLike, matrix: NDArray[np.float64]) -> NDArray[Any]:

@@ -94,18 +94,17 @@ class PoseDataset(Dataset[Sample]):
         samples = [self._make(SampleKey(*key), out) for key, out in zip(keys, images, strict=True)]
         return PoseBatch(
             images=torch.from_numpy(images),
-            joints=torch.from_numpy(np.stack([sample.joints for sample in samples])),
-            visible=torch.from_numpy(np.stack([sample.visible for sample in samples])),
-            centers=torch.from_numpy(np.stack([sample.center for sample in samples])),
-            scales=torch.from_numpy(np.stack([sample.scale for sample in samples])),
+            joints=torch.from_numpy(np.array([sample.joints for sample in samples])),
+            visible=torch.from_numpy(np.array([sample.visible for sample in samples])),
+            centers=torch.from_numpy(np.array([sample.center for sample in samples])),
+            scales=torch.from_numpy(np.array([sample.scale for sample in samples])),
             indices=torch.tensor([sample.index for sample in samples], dtype=torch.int64),
             problems=[sample.problem for sample in samples],
         )
 
     def _make(self, key: SampleKey, out: NDArray[np.uint8]) -> Sample:
         """The sample of `key`, its crop written into `out` (H, W, 3)."""
-        rng = sample_generator(self.seed, key.epoch, key.index)
-        place = self._place(key.index, rng)
+        place, rng = self._place(key)
         image, problem = self._images.read(int(self.persons.image_index[key.index]))
         joints = place.joints.copy()
         if image is None:
@@ -116,18 +115,23 @@ class PoseDataset(Dataset[Sample]):
             cut_crop(image, matrix, out, mirrored=place.mirrored)
             labelled = place.visible > 0
             joints[labelled] = apply_affine(joints[labelled], matrix)
-            if self.augmentation is not None and self.augmentation.photometric is not None:
+            if (
+                rng is not None
+                and self.augmentation is not None
+                and self.augmentation.photometric is not None
+            ):
                 out[:] = distort(out, self.augmentation.photometric, rng)
         return Sample(out, joints, place.visible, place.center, place.scale, key.index, problem)
 
-    def _place(self, index: int, rng: np.random.Generator) -> Placement:
-        """Where the crop of a person lies: drawn from `rng`, or the padded box without augmentation."""
-        persons = self.persons
+    def _place(self, key: SampleKey) -> tuple[Placement, np.random.Generator | None]:
+        """Where the crop of a person lies, and the generator that drew it; None where nothing is random."""
+        index = key.index
         center, scale = self.centers[index], self.scales[index]
-        joints, visible = persons.joints[index], persons.visible[index].copy()
+        joints, visible = self.persons.joints[index], self.persons.visible[index].copy()
         if self.augmentation is None:
-            return Placement(center, scale, 0.0, False, joints, visible)
-        return draw(
+            return Placement(center, scale, 0.0, False, joints, visible), None
+        rng = sample_generator(self.seed, key.epoch, index)
+        placement = draw(
             rng,
             self.augmentation,
             self.table.skeleton,
@@ -135,6 +139,7 @@ class PoseDataset(Dataset[Sample]):
             scale=scale,
             joints=joints,
             visible=visible,
-            image_width=int(self.table.image_sizes_wh[persons.image_index[index], 0]),
+            image_width=int(self.table.image_sizes_wh[self.persons.image_index[index], 0]),
             aspect_ratio=self._aspect_ratio,
         )
+        return placement, rng

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import overload
 
 import numpy as np
@@ -35,7 +35,7 @@ class PathList(Sequence[str]):
             raise IndexError(f"image {index} of {len(self)}")
         row = index % len(self)
         name = self._names[self._ends[row] : self._ends[row + 1]].decode()
-        return str(Path(self.folder, name))
+        return os.path.join(self.folder, name)  # noqa: PTH118  # a tenth of the time of Path
 
     def __iter__(self) -> Iterator[str]:
         return (self[row] for row in range(len(self)))

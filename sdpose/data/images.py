@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -39,7 +38,8 @@ class ImageReader:
 def decode(path: str, annotated_size_wh: tuple[int, int]) -> tuple[NDArray[np.uint8] | None, str | None]:
     """The image at `path`, or None and what is wrong: missing, corrupt or not of the annotated size."""
     try:
-        content = Path(path).read_bytes()
+        with open(path, "rb") as file:
+            content = file.read()
     except FileNotFoundError:
         return None, f"{path}: the file is missing"
     except OSError as error:

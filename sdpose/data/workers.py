@@ -49,17 +49,25 @@ def iterate(loader: DataLoader[PoseBatch]) -> Iterator[PoseBatch]:
     while True:
         try:
             batch = next(batches, None)
-        except RuntimeError as error:
-            if "exited unexpectedly" not in str(error):
+        except (RuntimeError, EOFError, OSError) as error:
+            if loader.num_workers == 0 or not _tells_of_a_dead_worker(error):
                 raise
             raise SdposeError(
-                f"a data worker process died ({error}); most often the memory, or the shared memory "
-                f"(/dev/shm), is used up: lower workers_per_gpu (now {loader.num_workers}; 0 needs no "
-                "processes) or samples_per_gpu"
+                f"a data worker process died ({str(error) or type(error).__name__}); most often the memory, "
+                f"or the shared memory (/dev/shm), is used up: lower workers_per_gpu (now "
+                f"{loader.num_workers}; 0 needs no processes) or samples_per_gpu"
             ) from error
         if batch is None:
             return
         yield batch
+
+
+def _tells_of_a_dead_worker(error: Exception) -> bool:
+    """Whether waiting for a batch failed because its maker is gone, not because making it raised."""
+    if "in DataLoader worker process" in str(error):
+        return False
+    # The rest is met when a worker dies between announcing a batch and handing over its memory.
+    return "exited unexpectedly" in str(error) or not isinstance(error, RuntimeError)
 
 
 def _start_pass(loader: DataLoader[PoseBatch]) -> Iterator[PoseBatch]:

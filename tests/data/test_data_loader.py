@@ -190,6 +190,13 @@ def test_a_dead_worker_is_said_in_the_users_words(broken_loader: TrainLoader) ->
     assert "lower workers_per_gpu (now 1; 0 needs no processes) or samples_per_gpu" in message
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="page-locked memory needs CUDA")
+def test_batches_can_come_in_page_locked_memory(dataset: PoseDataset, reference: list[PoseBatch]) -> None:
+    batches = list(TrainLoader(dataset, 5, num_workers=2, seed=4, pin_memory=True).batches(1))
+    assert all(batch.images.is_pinned() and batch.joints.is_pinned() for batch in batches)
+    assert_same([batch.to("cuda", non_blocking=True).to("cpu") for batch in batches], reference)
+
+
 def test_workers_do_not_hear_ctrl_c(broken_loader: TrainLoader) -> None:
     batches = broken_loader.batches(0)
     next(batches)
