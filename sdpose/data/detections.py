@@ -28,9 +28,8 @@ def read_detections(
     not list.
     """
     persons = [entry for entry in _read_entries(path) if entry["category_id"] == PERSON_CATEGORY]
-    scores = number_rows(path, [{**e, "score": [e["score"]]} for e in persons], "score", 1, "a confidence")[
-        :, 0
-    ]
+    listed = [{**entry, "score": [entry["score"]]} for entry in persons]
+    scores = number_rows(path, listed, "score", 1, "a confidence")[:, 0]
     kept = [entry for entry, score in zip(persons, scores, strict=True) if score >= score_threshold]
     if not kept:
         best = (
@@ -78,7 +77,8 @@ def _image_rows(
 ) -> NDArray[np.int32]:
     """Rows of the detections' images in the set."""
     row_of = {image_id: row for row, image_id in enumerate(image_ids.tolist())}
-    rows = np.fromiter((row_of.get(entry["image_id"], -1) for entry in detections), np.int32, len(detections))
+    ids = [entry["image_id"] if isinstance(entry["image_id"], int) else None for entry in detections]
+    rows = np.array([row_of.get(image_id, -1) for image_id in ids], np.int32)
     unknown = np.flatnonzero(rows < 0)
     if len(unknown):
         raise SdposeError(

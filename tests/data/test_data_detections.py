@@ -71,6 +71,10 @@ def test_the_well_known_detections_are_read(shared: Path) -> None:
             "the detection file made for this set",
         ),
         (
+            [detection(image_id=["11"])],
+            "{file}: 1 of 1 detections are in images that {ann} does not list (image_",
+        ),
+        (
             [detection(category_id=3)],
             "{file}: no detection is a person with a score of at least 0 (there is no entry with category_id "
             "1)",
@@ -88,7 +92,7 @@ def test_the_well_known_detections_are_read(shared: Path) -> None:
             "{file}: the entry of image_id 11 has 'score': ['high']; expected a number (a",
         ),
     ],
-    ids=["empty", "dict", "numbers", "keys", "unknown images", "category", "box", "nan", "text"],
+    ids=["empty", "dict", "numbers", "keys", "unknown images", "list id", "category", "box", "nan", "text"],
 )
 def test_other_files_are_refused_with_the_reason(
     tmp_path: Path, table: CocoKeypoints, entries: Any, message: str
