@@ -22,6 +22,7 @@ from sdpose.evaluation.results import Suppression, to_coco_results, write_result
 from sdpose.models import SDPose
 from sdpose.models.fuse import fuse_batch_norm
 from sdpose.models.weights import load_model_weights
+from sdpose.picture import write_comparison
 from sdpose.training.atomic_file import write_atomically
 from sdpose.training.checkpoint import load_checkpoint
 from sdpose.training.distributed import World, init_from_environment
@@ -202,9 +203,7 @@ def _evaluate_checkpoint(
         _write_raw(options.raw_output, outcome.predictions)
         console.line(f"raw predictions written to {options.raw_output}")
     if options.picture is not None:
-        from sdpose.picture import write_comparison
-
-        write_comparison(options.picture, evaluator.data, outcome.results, evaluator.skeleton)
+        write_comparison(options.picture, evaluator.data.table, outcome.results, evaluator.skeleton)
         console.line(f"picture of predictions beside the truth: {options.picture}")
     return outcome
 

@@ -137,6 +137,7 @@ def _fit(
             interval=checkpoints.interval,
             max_keep_ckpts=checkpoints.max_keep_ckpts,
             save_last=checkpoints.save_last,
+            rule=settings.evaluation.rule or "greater",
             checkpoint_bytes=estimated_checkpoint_bytes(model, optimizer),
         )
         if world.is_main
@@ -176,7 +177,8 @@ def _fit(
             compute_losses=_training_step(settings, trained, criterion, machine),
             total_loss=total_loss,
             optimizer=optimizer,
-            schedule=build_schedule_from(settings, settings.optimizer.lr * lr_factor),
+            # After a resume this is the checkpoint's, as in mmcv; otherwise the config's.
+            schedule=build_schedule_from(settings, optimizer.param_groups[0]["initial_lr"]),
             loader=loader,
             events=run,
             settings=LoopSettings(
@@ -191,7 +193,7 @@ def _fit(
         )
         run.window = loop.window
         facts = _facts(settings, model, work_dir, world, seed, len(loader), options)
-        _say_start(settings, log, console, machine, world, seed, facts, len(dataset), evaluator)
+        _say_start(settings, log, machine, world, seed, facts, len(dataset), evaluator)
         for line in (*dataset.table.notes, *warnings, *notes):
             log.warning(line)
         if resumed is not None:
@@ -213,6 +215,10 @@ def _run_to_the_end(run: Run, loop: TrainingLoop, facts: RunFacts) -> FitOutcome
         run.log.error(str(failed))
         reason, exit_code = f"failed: {failed}", 1
     except SdposeError as error:
+        # A scheduler's SIGTERM may reach the loader's workers before the loop has looked at it: that is a stop.
+        if run.stop.requested and run.iteration_finished(loop.progress):
+            run.finish("interrupted")
+            return FitOutcome(run.stop.exit_code, run.work_dir, None, None)
         run.log.error(str(error))
         run.finish(f"failed: {error}")
         raise
@@ -384,7 +390,6 @@ def _facts(
 def _say_start(
     settings: Settings,
     log: RunLog,
-    console: FitConsole,
     machine: Machine,
     world: World,
     seed: int,
@@ -409,8 +414,7 @@ def _say_start(
         f"{num_samples} training persons, {facts.epoch_length} iterations an epoch{evaluated}",
         *settings.notes,
     ):
-        log.startup(line)
-        console.line(line)
+        log.startup(line, shown=True)
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

@@ -172,8 +172,9 @@ class Run:
         best = ""
         if self.store is not None and self.store.best_score is not None:
             metric = self.settings.evaluation.best_metric
-            best = f"; best {metric} {self.store.best_score:.4f} in {self.store.best_path}"
-        self.log.info(f"run {reason}{best}; statistics in {self.work_dir / 'training_stats.txt'}")
+            name = self.store.best_path.name if self.store.best_path else "no file"
+            best = f"; best {metric} {self.store.best_score:.4f} in {name}"
+        self.log.info(f"run {reason}{best}; statistics in training_stats.txt")
 
     # Records and alerts ------------------------------------------------------------------------------------------
 

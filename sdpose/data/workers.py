@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import cv2
+import torch
 from torch.utils.data import DataLoader
 
 from sdpose.data.batch import PoseBatch
@@ -38,6 +39,8 @@ def make_loader(
         collate_fn=_as_it_is,
         pin_memory=pin_memory,
         worker_init_fn=_start_worker,
+        # Its own, or every pass would draw from torch's global one and move what a resumed run draws next.
+        generator=torch.Generator(),
         persistent_workers=persistent and num_workers > 0,
         prefetch_factor=PREFETCH_BATCHES if num_workers > 0 else None,
     )
