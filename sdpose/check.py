@@ -57,8 +57,8 @@ def quick_check(
 ) -> list[CheckLine]:
     """Run the check and return all lines; `report` sees each as soon as it is known.
 
-    `samples` is the batch size, by default the config's, at most 8 on a CPU. A fault in the data does not end the check:
-    the model is then tried on random crops.
+    `samples` is the batch size, by default the config's, at most 8 on a CPU. A fault in the data does not end the
+    check: the model is then tried on random crops.
     """
     lines: list[CheckLine] = []
     for line in _questions(settings, iterations, samples, device):
@@ -161,7 +161,7 @@ def _iterations(
             f"iteration {number}/{iterations}",
             "fail" if broken else "pass",
             shown,
-            f"{broken[0]} is not finite: lower optimizer.lr ({settings.optimizer.lr:g}), look at the images of this batch"
+            f"{broken[0]} is not finite: lower optimizer.lr (now {settings.optimizer.lr:g}) and look at the data"
             if broken
             else "",
         )

@@ -248,7 +248,7 @@ def _find_checkpoint(
 
 
 def _choose_seed(settings: Settings, options: FitOptions, resumed: Checkpoint | None, world: World) -> int:
-    """The command line's, else the resumed run's (so that it goes on as it was), else the config's, else a random one."""
+    """The command line's, else the resumed run's (so that it goes on as it was), else the config's, else random."""
     given = options.seed
     if given is None and resumed is not None and isinstance(resumed.meta.get("seed"), int):
         given = resumed.meta["seed"]
@@ -335,8 +335,8 @@ def _restore(
         )
     elif saved["world_size"] != world.size or saved["epoch_length"] != run.epoch_length:
         log.warning(
-            f"{resumed.path} was saved with {saved['world_size']} process(es) and {saved['epoch_length']} iterations an "
-            f"epoch, now there are {world.size} and {run.epoch_length}: the epoch begins anew, not bit-exact"
+            f"{resumed.path} was saved with {saved['world_size']} process(es) and {saved['epoch_length']} iterations "
+            f"an epoch, now there are {world.size} and {run.epoch_length}: the epoch begins anew, not bit-exact"
         )
         progress.iteration = progress.epoch * run.epoch_length
         run.monitor.load_state_dict(saved["monitor"])

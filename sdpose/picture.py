@@ -55,7 +55,7 @@ def write_comparison(
             raise SdposeError(f"{image.path} cannot be read, so it cannot be drawn")
         images.append(pixels)
     sheet = comparison_sheet(
-        images,
+        [pixels.astype(np.uint8, copy=False) for pixels in images],
         [image.predicted for image in shown],
         [image.truth for image in shown],
         skeleton,

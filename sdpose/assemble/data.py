@@ -66,7 +66,7 @@ def augmentation_of(pipeline: PipelineSettings) -> Augmentation:
 
 
 def training_data(settings: Settings, *, seed: int) -> PoseDataset:
-    """The annotated persons of the training split, augmented. Raises SdposeError for files that are not what they should be."""
+    """The annotated persons of the training split, augmented. Raises SdposeError for files that do not fit."""
     split = settings.data.train
     table = load_coco(split.ann_file, split.img_prefix, skeleton_of(split))
     table.check_images_exist()

@@ -56,8 +56,7 @@ def run(args: argparse.Namespace) -> int:
     steps = [
         (
             "1/4 Draw people",
-            ["data", "synth", "--out", str(data), "--train", str(args.train), "--val", str(args.val)]
-            + ["--seed", str(SEED)],
+            ["data", "synth", "--out", str(data), "--seed", str(SEED)],
         ),
         ("2/4 Check before training", ["check", config, *root, "--iterations", "5"]),
         (
@@ -79,6 +78,7 @@ def run(args: argparse.Namespace) -> int:
             ],
         ),
     ]
+    steps[0][1].extend(["--train", str(args.train), "--val", str(args.val)])
     for title, command in steps:
         if "BEST" in command:
             command[command.index("BEST")] = str(best_checkpoint(work_dir))
@@ -120,7 +120,8 @@ def say_result(work_dir: Path, data: Path, picture: Path, elapsed_s: float) -> N
     print(
         f"""
 === Done in {elapsed_s / 60:.1f} minutes
-AP {max(evaluations, default=0.0):.3f} on {people} drawn people that were never trained on (COCO protocol; AP over time: {curve})
+AP {max(evaluations, default=0.0):.3f} (COCO protocol) on {people} drawn people that were never trained on
+AP over time: {curve}
 
   {picture}   predictions beside the truth: look at it
   {work_dir / "training_stats.txt"}   loss statistics and best AP

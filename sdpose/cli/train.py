@@ -73,7 +73,7 @@ def choose_gpu(args: argparse.Namespace) -> None:
     wanted = args.gpus if args.gpus is not None else len(args.gpu_ids or [0])
     if wanted != 1:
         raise SdposeError(
-            f"one process trains on one GPU, {wanted} were asked for; use: bash tools/dist_train.sh {args.config} {wanted}"
+            f"one process trains on one GPU, not {wanted}; use: bash tools/dist_train.sh {args.config} {wanted}"
         )
     if args.gpu_ids:
         # Before torch is imported: afterwards it no longer looks at this variable.

@@ -8,10 +8,10 @@ backward, clipping, optimizer.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sized
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol, Sized
+from typing import Any, Protocol
 
 from torch import Tensor
 from torch.optim import Optimizer
@@ -77,8 +77,8 @@ class LoopEvents(Protocol):
 class TrainingLoop:
     """Runs epochs until `total_epochs` or until an event says stop.
 
-    `compute_losses(batch)` gives `{name: scalar}`; entries whose name contains "loss" are summed and optimised, the rest
-    is logged only. `no_sync` suspends gradient exchange between ranks while gradients are accumulated.
+    `compute_losses(batch)` gives `{name: scalar}`; entries whose name contains "loss" are summed and optimised, the
+    rest is logged only. `no_sync` suspends gradient exchange between ranks while gradients are accumulated.
     """
 
     def __init__(
