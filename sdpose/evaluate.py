@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -105,19 +106,21 @@ class Evaluator:
                 heatmaps: Tensor = model(self.normalize(images))
             return heatmaps.float()
 
-        return predict_batches(
-            forward,
-            self.loader,
-            self.data.persons,
-            image_ids=self.data.table.image_ids,
-            num_keypoints=self.skeleton.num_keypoints,
-            flip_index=self.skeleton.flip_index if rules.flip_test else None,
-            shift_heatmap=rules.shift_heatmap,
-            post_process=rules.post_process,
-            kernel=rules.modulate_kernel,
-            device=self.machine.device,
-            progress=advance,
-        )
+        # Closed whatever happens: a traceback would keep the worker processes alive.
+        with closing(iter(self.loader)) as batches:
+            return predict_batches(
+                forward,
+                batches,
+                self.data.persons,
+                image_ids=self.data.table.image_ids,
+                num_keypoints=self.skeleton.num_keypoints,
+                flip_index=self.skeleton.flip_index if rules.flip_test else None,
+                shift_heatmap=rules.shift_heatmap,
+                post_process=rules.post_process,
+                kernel=rules.modulate_kernel,
+                device=self.machine.device,
+                progress=advance,
+            )
 
     def _share_batch_norm(self, model: nn.Module) -> None:
         """Every rank evaluates with the running statistics of rank 0, which are those that are saved."""

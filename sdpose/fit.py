@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import random
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -153,7 +153,7 @@ def _fit(
         tensorboard=settings.log_config.tensorboard is not None,
         enabled=world.is_main,
     )
-    with log:
+    with log, closing(loader):
         monitor = Monitor(build_hooks(settings, user_code), log=log.info)
         run = Run(
             settings=settings,

@@ -142,6 +142,10 @@ class EpochBatches:
         """Batches `start_batch` .. of an epoch (0-based)."""
         return islice(self.loader.batches(epoch, start_batch), len(self) - start_batch)
 
+    def close(self) -> None:
+        """End the worker processes."""
+        self.loader.close()
+
 
 def to_device(batch: PoseBatch, device: torch.device) -> PoseBatch:
     """The batch on the device; from pinned memory the copy runs beside the computation."""

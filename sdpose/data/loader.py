@@ -6,7 +6,7 @@ be made again, by any number of workers.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from sdpose.data.batch import PoseBatch
 from sdpose.data.dataset import PoseDataset, SampleKey
 from sdpose.data.problems import ProblemLog
-from sdpose.data.workers import iterate, make_loader
+from sdpose.data.workers import end_workers, iterate, make_loader
 
 __all__ = ["EvalLoader", "PoseBatch", "ProblemLog", "TrainLoader", "epoch_order"]
 
@@ -78,6 +78,10 @@ class TrainLoader:
         self._plan.start_batch = start_batch
         yield from iterate(self._loader)
 
+    def close(self) -> None:
+        """End the worker processes; also when a pass is under way."""
+        end_workers(self._loader)
+
     def _order(self, epoch: int) -> NDArray[np.int64]:
         return epoch_order(len(self.dataset), self.seed, epoch, self.rank, self.world_size, True)
 
@@ -111,8 +115,8 @@ class EvalLoader:
         """Batches in this process's share."""
         return len(self._plan)
 
-    def __iter__(self) -> Iterator[PoseBatch]:
-        """Raises SdposeError when a worker process dies."""
+    def __iter__(self) -> Generator[PoseBatch, None, None]:
+        """Raises SdposeError when a worker process dies. Close it to end the worker processes before its end."""
         return iterate(self._loader)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from typing import Any
 
 import cv2
@@ -46,23 +46,51 @@ def make_loader(
     )
 
 
-def iterate(loader: DataLoader[PoseBatch]) -> Iterator[PoseBatch]:
-    """The batches of one pass. Raises SdposeError when a worker process dies."""
+def iterate(loader: DataLoader[PoseBatch]) -> Generator[PoseBatch, None, None]:
+    """The batches of one pass. Raises SdposeError when a worker process dies.
+
+    Close it when it is not drawn to its end: workers that live for one pass end with it.
+    """
     batches = _start_pass(loader)
-    while True:
-        try:
-            batch = next(batches, None)
-        except (RuntimeError, EOFError, OSError) as error:
-            if loader.num_workers == 0 or not _tells_of_a_dead_worker(error):
-                raise
-            raise SdposeError(
-                f"a data worker process died ({str(error) or type(error).__name__}); most often the memory, "
-                f"or the shared memory (/dev/shm), is used up: lower workers_per_gpu (now "
-                f"{loader.num_workers}; 0 needs no processes) or samples_per_gpu"
-            ) from error
-        if batch is None:
-            return
-        yield batch
+    try:
+        while True:
+            try:
+                batch = next(batches, None)
+            except (RuntimeError, EOFError, OSError) as error:
+                if loader.num_workers == 0 or not _tells_of_a_dead_worker(error):
+                    raise
+                raise SdposeError(
+                    f"a data worker process died ({str(error) or type(error).__name__}); most often the memory, "
+                    f"or the shared memory (/dev/shm), is used up: lower workers_per_gpu (now "
+                    f"{loader.num_workers}; 0 needs no processes) or samples_per_gpu"
+                ) from error
+            if batch is None:
+                return
+            yield batch
+    finally:
+        if not loader.persistent_workers:
+            _end_workers(batches)
+
+
+def end_workers(loader: DataLoader[PoseBatch]) -> None:
+    """End the worker processes that outlive a pass; the next pass starts new ones.
+
+    Without it they live as long as an exception's traceback refers to the pass, and Python waits for them at exit.
+    """
+    if loader.num_workers > 0:
+        _end_workers(loader._iterator)
+        loader._iterator = None
+
+
+def _end_workers(batches: Any) -> None:
+    workers = list(getattr(batches, "_workers", ()))
+    if workers:
+        batches._shutdown_workers()
+    for worker in workers:
+        # torch has asked and waited; what still lives now would be waited for without end.
+        if worker.is_alive():
+            worker.kill()
+            worker.join()
 
 
 def _tells_of_a_dead_worker(error: Exception) -> bool:
