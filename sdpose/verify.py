@@ -65,8 +65,8 @@ def verify_resume(
     report("run 2: resumed to the end")
     _train(train_arguments, killed)
     differences = [
-        *_checkpoint_differences(straight / "latest.pth", killed / "latest.pth"),
-        *_log_differences(_logged(straight), _logged(killed)),
+        *checkpoint_differences(straight / "latest.pth", killed / "latest.pth"),
+        *log_differences(_logged(straight), _logged(killed)),
     ]
     return ResumeProof(
         killed_at=tuple(kill_points),
@@ -126,7 +126,7 @@ def _logged(work_dir: Path) -> dict[tuple[str, int, int], dict[str, Any]]:
     return logged
 
 
-def _log_differences(
+def log_differences(
     straight: Mapping[tuple[str, int, int], dict[str, Any]],
     killed: Mapping[tuple[str, int, int], dict[str, Any]],
 ) -> Iterator[str]:
@@ -147,7 +147,7 @@ def _content(path: Path) -> dict[str, Any]:
     return {"state_dict": checkpoint.state_dict, "optimizer": checkpoint.optimizer}
 
 
-def _checkpoint_differences(straight: Path, killed: Path) -> Iterator[str]:
+def checkpoint_differences(straight: Path, killed: Path) -> Iterator[str]:
     ours, theirs = dict(_tensors(_content(straight))), dict(_tensors(_content(killed)))
     for name in sorted(ours.keys() | theirs.keys()):
         if name not in ours or name not in theirs:
