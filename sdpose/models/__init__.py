@@ -2,9 +2,11 @@
 
 from sdpose.models.fuse import fuse_batch_norm
 from sdpose.models.host_memory import keep_freed_memory
+from sdpose.models.hrnet import HRNet3Stage
 from sdpose.models.losses import JointsMSELoss, SDPoseLoss, TokenDistilLoss, pose_accuracy, total_loss
 from sdpose.models.normalize import ImageNormalizer
 from sdpose.models.sdpose import CycleOutput, SDPose
+from sdpose.models.stem import StemNet
 from sdpose.models.variants import (
     VARIANTS,
     HeadSpec,
@@ -20,6 +22,7 @@ from sdpose.models.weights import load_model_weights, load_pretrained_backbone
 __all__ = [
     "VARIANTS",
     "CycleOutput",
+    "HRNet3Stage",
     "HRNetSpec",
     "HeadSpec",
     "ImageNormalizer",
@@ -27,6 +30,7 @@ __all__ = [
     "ModelSpec",
     "SDPose",
     "SDPoseLoss",
+    "StemNet",
     "StemSpec",
     "TokenDistilLoss",
     "build",

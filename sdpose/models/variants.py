@@ -121,6 +121,11 @@ def build(
     values (spec 2.9). What was and was not loaded goes to `report` line by line; without one, a misfit is a warning.
     """
     settings = {item.name: getattr(spec.backbone, item.name) for item in dataclasses.fields(spec.backbone)}
+    if isinstance(spec.backbone, HRNetSpec) and any(size % 4 for size in spec.head.feature_size_hw):
+        raise SdposeError(
+            f"HRNet halves its features twice, so feature_size_hw {spec.head.feature_size_hw} must be multiples of 4; "
+            "choose an image size that is a multiple of 16"
+        )
     backbone = StemNet(**settings) if isinstance(spec.backbone, StemSpec) else HRNet3Stage(**settings)
     if pretrained_backbone is None:
         init_backbone(backbone)
