@@ -12,7 +12,7 @@ from typing import Any
 from sdpose.errors import SdposeError
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
-CONFIG = REPOSITORY / "configs" / "demo" / "sdpose_demo.py"
+CONFIGS = REPOSITORY / "configs" / "demo"
 WEIGHTS = Path(__file__).resolve().parent.parent / "weights" / "sdpose_demo.pth"
 # Other people than those that the shipped weights have seen (docs/plateau.md names that seed).
 SEED = 2024
@@ -26,22 +26,23 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--from-scratch",
         action="store_true",
-        help="begin with random weights instead of the shipped ones (learns slowly: docs/plateau.md)",
+        help="begin with random weights: takes longer, shows the plateau (docs/plateau.md)",
     )
     parser.add_argument(
         "--work-dir", type=Path, default=Path("work_dirs/demo"), metavar="DIR", help="default: %(default)s"
     )
-    parser.add_argument("--train", type=int, default=1500, metavar="N", help="training images to draw (1500)")
-    parser.add_argument("--val", type=int, default=150, metavar="N", help="validation images to draw (150)")
+    parser.add_argument("--train", type=int, default=3000, metavar="N", help="training images to draw (3000)")
+    parser.add_argument("--val", type=int, default=200, metavar="N", help="validation images to draw (200)")
     parser.add_argument("--epochs", type=int, metavar="N", help="default: the config's")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Run every step as its own command would; stop at the first that fails."""
-    if not CONFIG.is_file():
+    config_path = CONFIGS / ("sdpose_demo_from_scratch.py" if args.from_scratch else "sdpose_demo.py")
+    if not config_path.is_file():
         raise SdposeError(
-            f"{CONFIG} is missing: `sdpose demo` needs the repository, not only the installed package"
+            f"{config_path} is missing: `sdpose demo` needs the repository, not only the installed package"
         )
     started_at = time.monotonic()
     data, work_dir = args.work_dir / "data", args.work_dir / "run"
@@ -51,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
     if not args.from_scratch and not WEIGHTS.is_file():
         raise SdposeError(f"the shipped weights {WEIGHTS} are missing; try `sdpose demo --from-scratch`")
     picture = work_dir / "predictions.png"
-    config, root = str(CONFIG), ["--data-root", str(data)]
+    config, root = str(config_path), ["--data-root", str(data)]
     seen = "random weights" if args.from_scratch else "the shipped weights, which have not seen these people"
     steps = [
         (
@@ -86,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
         exit_code = run_step(command)
         if exit_code != 0:
             return exit_code
-    say_result(work_dir, data, picture, time.monotonic() - started_at)
+    say_result(config, work_dir, data, picture, time.monotonic() - started_at)
     return 0
 
 
@@ -103,7 +104,7 @@ def best_checkpoint(work_dir: Path) -> Path:
     return found[-1] if found else work_dir / "latest.pth"
 
 
-def say_result(work_dir: Path, data: Path, picture: Path, elapsed_s: float) -> None:
+def say_result(config: str, work_dir: Path, data: Path, picture: Path, elapsed_s: float) -> None:
     """The few lines at the end: what came out, where it lies, what to try next."""
     best = best_checkpoint(work_dir)
     evaluations = [
@@ -129,7 +130,7 @@ AP over time: {curve}
   {best}   the model
 
 Try next:
-  sdpose train {CONFIG} --data-root {data} --work-dir {work_dir} --resume-from auto --cfg-options total_epochs=40
+  sdpose train {config} --data-root {data} --load-from {best} --seed 1
   sdpose demo --from-scratch                     random weights: watch the plateau (docs/plateau.md)
   sdpose info sdpose_s_v1                        the published models
 These are drawn people: the number says that everything works, nothing about COCO."""
