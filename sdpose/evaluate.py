@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -88,8 +90,10 @@ class Evaluator:
             nms=nms,
             sigmas=self.skeleton.sigmas,
         )
-        metrics = evaluate_results(self.data.table.ann_file, results, self.skeleton.sigmas)
-        notes = tuple(f"left out of the evaluation: {problem}" for problem in predictions.problems)
+        with _library_warnings() as warnings:
+            metrics = evaluate_results(self.data.table.ann_file, results, self.skeleton.sigmas)
+        left_out = [f"left out of the evaluation: {problem}" for problem in predictions.problems]
+        notes = (*left_out, *warnings)
         return EvaluationOutcome(metrics, results, predictions, len(self.loader), notes)
 
     def _predict(self, model: SDPose) -> PosePredictions:
@@ -130,6 +134,23 @@ class Evaluator:
             )
             for name, value in model.named_buffers():
                 value.copy_(buffers[name])
+
+
+@contextmanager
+def _library_warnings() -> Iterator[list[str]]:
+    """What our own packages say through `logging` meanwhile, as lines for the user."""
+    lines: list[str] = []
+
+    class Collector(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            lines.append(record.getMessage())
+
+    logger, collector = logging.getLogger("sdpose"), Collector(logging.WARNING)
+    logger.addHandler(collector)
+    try:
+        yield lines
+    finally:
+        logger.removeHandler(collector)
 
 
 class EvaluateConsole(Protocol):

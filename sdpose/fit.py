@@ -150,7 +150,7 @@ def _fit(
         work_dir,
         console=lambda level, text: console.line(text if level == "INFO" else f"{level}: {text}"),
         level=settings.log_level,
-        tensorboard=settings.log_config.tensorboard is not None,
+        tensorboard=_tensorboard_folder(settings, work_dir),
         enabled=world.is_main,
     )
     with log, closing(loader):
@@ -233,6 +233,14 @@ def _run_to_the_end(run: Run, loop: TrainingLoop, facts: RunFacts) -> FitOutcome
     run.finish(reason)
     best = run.store.best_path if run.store else None
     return FitOutcome(exit_code, run.work_dir, run.store.best_score if run.store else None, best)
+
+
+def _tensorboard_folder(settings: Settings, work_dir: Path) -> Path | None:
+    """Where mmcv's hook would write, when the config asks for it."""
+    logger = settings.log_config.tensorboard
+    if logger is None:
+        return None
+    return Path(logger.log_dir) if logger.log_dir else work_dir / "tf_logs"
 
 
 def _find_checkpoint(

@@ -91,6 +91,7 @@ class Run:
         self._remaining = RemainingTime(total_iterations=self._total)
         self._saved_at = time.monotonic()
         self._stop_for: str | None = None
+        self._said: set[str] = set()
 
     # What the loop tells -----------------------------------------------------------------------------------------
 
@@ -280,7 +281,9 @@ class Run:
         self.pending_evaluation = False
         metrics = dict(self.world.broadcast_object(outcome.metrics))
         for line in outcome.notes:
-            self.log.warning(line)
+            if line not in self._said:
+                self._said.add(line)
+                self.log.warning(line)
         lr = self.optimizer.param_groups[0]["lr"]
         record = Record(
             mode="val",

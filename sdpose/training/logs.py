@@ -41,7 +41,7 @@ class RunLog:
         stamp: str | None = None,
         console: Callable[[Level, str], None] | None = None,
         level: str = "INFO",
-        tensorboard: bool = False,
+        tensorboard: Path | None = None,
         enabled: bool = True,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -69,8 +69,8 @@ class RunLog:
             raise storage_error(work_dir / "latest.log", error) from error
         self._files = [self._text, self._json, self._latest]
         self._write(self._latest, f"{self._now()} - mmpose - lines of {self.text_path.name}")
-        if tensorboard:
-            self._tensorboard = TensorboardScalars(work_dir)
+        if tensorboard is not None:
+            self._tensorboard = TensorboardScalars(tensorboard)
 
     @property
     def text_path(self) -> Path:

@@ -9,9 +9,9 @@ from sdpose.errors import SdposeError
 
 
 class TensorboardScalars:
-    """Writes `train/loss`, `val/AP`, `learning_rate` ... to `<work_dir>/tf_logs`."""
+    """Writes `train/loss`, `val/AP`, `learning_rate` ... to a folder."""
 
-    def __init__(self, work_dir: Path) -> None:
+    def __init__(self, log_dir: Path) -> None:
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError as error:
@@ -19,7 +19,7 @@ class TensorboardScalars:
                 "the config asks for TensorboardLoggerHook, but tensorboard is not installed: "
                 "pip install 'sdpose[tensorboard]', or take the hook out of log_config"
             ) from error
-        self._writer = SummaryWriter(log_dir=str(work_dir / "tf_logs"))
+        self._writer = SummaryWriter(log_dir=str(log_dir))
 
     def add(self, mode: str, values: Mapping[str, float], *, lr: float, iteration: int) -> None:
         """`mode` is "train" or "val"; `iteration` counts from the very start of the run."""
