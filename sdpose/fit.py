@@ -120,6 +120,8 @@ def _fit(
     model = build_model(settings, pretrained=resumed is None)
     _load_weights(settings, options, model, resumed)
     machine.place(model)
+    # Said once: this is where a backbone with norm_eval sets its batch norms to evaluation.
+    model.train()
     criterion = build_loss(settings, user_code).to(machine.device)
     lr_factor = world.size / 8 if options.autoscale_lr else 1.0
     optimizer = build_optimizer_from(settings, model, lr_factor=lr_factor)
