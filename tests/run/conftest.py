@@ -1,0 +1,58 @@
+"""People drawn once, and one short training of them that was never interrupted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_runs import Ended, python, write_config
+
+from sdpose.data.synthetic import make_dataset
+
+
+@pytest.fixture(scope="session")
+def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """24 training and 8 validation pictures with 55 and 24 people."""
+    folder = tmp_path_factory.mktemp("people") / "set"
+    make_dataset(
+        folder, num_train_images=24, num_val_images=8, image_size_wh=(128, 128), seed=3, num_workers=0
+    )
+    return folder
+
+
+@pytest.fixture
+def config(tmp_path: Path, people: Path) -> Path:
+    """The tiny config in this test's own folder; its work_dir is `work` beside it."""
+    return write_config(tmp_path, people)
+
+
+@pytest.fixture(scope="session")
+def straight_config(tmp_path_factory: pytest.TempPathFactory, people: Path) -> Path:
+    """The config of `straight`."""
+    return write_config(tmp_path_factory.mktemp("straight"), people)
+
+
+@pytest.fixture(scope="session")
+def straight_ended(straight_config: Path) -> Ended:
+    """How `python tools/train.py CONFIG --seed 1` ended."""
+    return python("tools/train.py", straight_config, "--seed", "1")
+
+
+@pytest.fixture(scope="session")
+def straight(straight_config: Path, straight_ended: Ended) -> Path:
+    """Work dir of two epochs of four iterations without interruption; not to be changed."""
+    assert straight_ended.code == 0, straight_ended
+    return straight_config.parent / "work"
+
+
+@pytest.fixture(autouse=True)
+def same_machine_everywhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """English, and as many threads in this process as in the commands: sums are then the same to the bit."""
+    monkeypatch.setenv("LC_ALL", "C.UTF-8")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

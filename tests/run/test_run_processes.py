@@ -1,0 +1,93 @@
+"""Two processes do what one does with the batch doubled, and score every person once."""
+
+from __future__ import annotations
+
+import json
+import socket
+from pathlib import Path
+
+import pytest
+from tiny_runs import json_log, largest_difference, type_in, weights_of
+
+from sdpose.cli.main import main
+
+# Batch statistics differ between halves and the whole, so batch norm stays as it is; plain SGD, because Adam makes
+# a whole step out of a gradient that is nothing but rounding.
+ALIKE = [
+    "model.backbone.norm_eval=True",
+    "optimizer.type=SGD",
+    "optimizer.lr=0.05",
+    "optimizer.momentum=0.9",
+    "data.workers_per_gpu=0",
+]
+
+
+def free_port() -> str:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return str(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def work_dirs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Holds `one` and `two` once they are trained."""
+    return tmp_path_factory.mktemp("processes")
+
+
+def test_two_processes_equal_one_with_the_doubled_batch(config: Path, work_dirs: Path) -> None:
+    one, two = work_dirs / "one", work_dirs / "two"
+    words = ["--seed", "5", "--work-dir"]
+    doubled = ["--cfg-options", *ALIKE, "data.samples_per_gpu=8"]
+    assert main(["train", str(config), *words, str(one), *doubled]) == 0
+    halves = ["--cfg-options", *ALIKE, "data.samples_per_gpu=4"]
+    ended = type_in("bash", "tools/dist_train.sh", config, 2, *words, two, *halves, PORT=free_port())
+    assert ended.code == 0, ended
+    assert "2 processes" in ended.out
+    assert "Traceback" not in ended.err, ended
+    assert largest_difference(one / "epoch_2.pth", two / "epoch_2.pth") < 1e-6
+    assert not weights_of(one / "epoch_2.pth")["backbone.bn1.running_mean"].any(), "norm_eval is obeyed"
+    ours, theirs = json_log(one), json_log(two)
+    assert [(line["mode"], line["epoch"], line["iter"]) for line in theirs if line["mode"] == "train"] == [
+        (line["mode"], line["epoch"], line["iter"]) for line in ours if line["mode"] == "train"
+    ]
+    for line, other in zip(ours, theirs, strict=True):
+        for name in {"loss", "heatmap_loss", "grad_norm", "lr", "AP", "AR"} & line.keys():
+            assert line[name] == pytest.approx(other[name], rel=1e-3), (name, line, other)
+    assert len(list(two.glob("*.log.json"))) == 1, "only the main process writes"
+
+
+def test_two_processes_evaluate_everyone_once(config: Path, work_dirs: Path, tmp_path: Path) -> None:
+    checkpoint = work_dirs / "one" / "epoch_2.pth"
+    results = {}
+    for name, words in {
+        "one": ["python", "tools/test.py", config, checkpoint],
+        "two": ["bash", "tools/dist_test.sh", config, checkpoint, 2],
+    }.items():
+        more = ["--eval", "mAP", "--work-dir", tmp_path / name, "--out", tmp_path / name / "raw.json"]
+        more += ["--cfg-options", "model.backbone.norm_eval=True"]
+        if name == "one":
+            assert main(["test", *map(str, words[2:]), *map(str, more)]) == 0
+        else:
+            ended = type_in(*words, *more, PORT=free_port())
+            assert ended.code == 0, ended
+            assert ended.out.count("AP: ") == 1
+        results[name] = json.loads((tmp_path / name / "result_keypoints.json").read_text())
+        results[name + " raw"] = json.loads((tmp_path / name / "raw.json").read_text())
+    raw = results["two raw"]
+    assert sorted(raw["bbox_ids"]) == list(range(24))
+    assert raw["bbox_ids"] == results["one raw"]["bbox_ids"]
+    assert raw["image_ids"] == results["one raw"]["image_ids"]
+    assert len(results["one"]) == len(results["two"]) > 0
+    for ours, theirs in zip(results["one"], results["two"], strict=True):
+        assert ours["image_id"] == theirs["image_id"]
+        assert ours["score"] == pytest.approx(theirs["score"], abs=1e-5)
+        assert ours["keypoints"] == pytest.approx(theirs["keypoints"], abs=1e-2)
+
+
+def test_a_mistake_ends_both_processes_at_once(config: Path, tmp_path: Path) -> None:
+    missing = tmp_path / "nothing.pth"
+    ended = type_in("bash", "tools/dist_train.sh", config, 2, "--load-from", missing, PORT=free_port())
+    assert ended.code != 0
+    assert f"sdpose: error: there is no checkpoint {missing}; " in ended.err
+    # The tracebacks are torchrun's own.
+    assert "/sdpose/fit.py" not in ended.err, ended
