@@ -73,7 +73,11 @@ def _questions(
     world = init_from_environment("none", device=device)
     machine = choose_machine(settings, world.device)
     info = environment_info()
-    shown = [f"{name} {info[name]}" for name in ("sdpose", "Python", "PyTorch", "OpenCV") if name in info]
+    shown = [
+        f"{name} {info[name].split()[0]}"
+        for name in ("sdpose", "Python", "PyTorch", "OpenCV")
+        if name in info
+    ]
     yield CheckLine("environment", "pass", f"{', '.join(shown)}; {machine.describe()}")
     yield CheckLine("config", "pass", f"{settings.path} is read and every setting is known")
     for note in settings.notes:
@@ -154,7 +158,10 @@ def _iterations(
             yield _forward_line(cycles)
         losses = criterion(cycles, target, weight)
         loss = total_loss(losses)
-        terms = {**{name: float(value) for name, value in losses.items()}, "loss": float(loss)}
+        terms = {
+            **{name: float(value.detach()) for name, value in losses.items()},
+            "loss": float(loss.detach()),
+        }
         broken = [name for name, value in terms.items() if not math.isfinite(value)]
         shown = ", ".join(f"{name}: {value:.4g}" for name, value in terms.items())
         yield CheckLine(
@@ -206,7 +213,13 @@ def _iterations(
     )
     if iterations > 1 and finite:
         before, after = first["loss"], terms["loss"]
-        yield CheckLine("learning", "pass", f"loss {before:.4g} -> {after:.4g} in {iterations} iterations")
+        fell = after < before
+        yield CheckLine(
+            "learning",
+            "pass" if fell else "warn",
+            f"loss {before:.4g} -> {after:.4g} in {iterations} iterations",
+            "" if fell else "a few iterations may rise by chance; if 50 do, lower optimizer.lr",
+        )
     if problems:
         yield CheckLine(
             "images", "fail", f"{len(problems)} unusable, first: {problems[0]}", "mend or remove them"
@@ -217,7 +230,7 @@ def _forward_line(cycles: list[CycleOutput]) -> CheckLine:
     shapes = " x ".join(map(str, cycles[0].heatmaps.shape))
     outputs = [tensor for cycle in cycles for tensor in cycle]
     finite = all(bool(torch.isfinite(tensor).all()) for tensor in outputs)
-    peak = max(float(cycle.heatmaps.abs().max()) for cycle in cycles)
+    peak = max(float(cycle.heatmaps.detach().abs().max()) for cycle in cycles)
     return CheckLine(
         "forward pass",
         "pass" if finite else "fail",
