@@ -237,12 +237,12 @@ def log_text(work_dir: Path) -> str:
 
 
 def one_error(ended: Ended) -> str:
-    """The one line a user's mistake leaves on stderr."""
+    """What a user's mistake leaves on stderr: one error, whose list may go on below."""
     assert ended.code == 2, ended
     assert "Traceback" not in ended.err + ended.out, ended
-    lines = [line for line in ended.err.splitlines() if line.startswith("sdpose: error: ")]
-    assert len(lines) == 1, ended
-    return lines[0].removeprefix("sdpose: error: ")
+    assert ended.err.startswith("sdpose: error: "), ended
+    assert ended.err.count("sdpose: error: ") == 1, ended
+    return ended.err.removeprefix("sdpose: error: ")
 
 
 def plain(text: str) -> str:
