@@ -224,7 +224,7 @@ def _run_to_the_end(run: Run, loop: TrainingLoop, facts: RunFacts) -> FitOutcome
         run.log.error(str(error))
         run.finish(f"failed: {error}")
         raise
-    except (torch.OutOfMemoryError, RuntimeError) as error:
+    except BaseException as error:  # a bug, used up memory, a second Ctrl-C: the files say so too
         if not _is_out_of_memory(error):
             run.finish(f"failed: {type(error).__name__}")
             raise

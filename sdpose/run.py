@@ -102,7 +102,7 @@ class Run:
         self._remaining = RemainingTime(total_iterations=self._total, start_iteration=progress.iteration)
         self._say(self.monitor.start(facts))
         self._show(progress)
-        if self.pending_evaluation:
+        if self.pending_evaluation and self.evaluator is not None:
             # The checkpoint was written before its epoch was evaluated.
             self._evaluate(progress)
 
