@@ -14,7 +14,7 @@ DEFAULT_OUT = Path("data/synthetic")
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Registers the verb and its one action."""
-    verb = subparsers.add_parser("data", help="make the embedded data set")
+    verb = subparsers.add_parser("data", help="make the embedded data set", description=__doc__)
     actions = verb.add_subparsers(dest="action", metavar="ACTION", required=True)
     synth = actions.add_parser(
         "synth",
