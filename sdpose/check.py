@@ -73,11 +73,8 @@ def _questions(
     world = init_from_environment("none", device=device)
     machine = choose_machine(settings, world.device)
     info = environment_info()
-    shown = [
-        f"{name} {info[name].split()[0]}"
-        for name in ("sdpose", "Python", "PyTorch", "OpenCV")
-        if name in info
-    ]
+    names = {"sdpose": "sdpose", "Python": "Python", "PyTorch": "PyTorch", "opencv-python-headless": "OpenCV"}
+    shown = [f"{name} {info[key].split()[0]}" for key, name in names.items() if key in info]
     yield CheckLine("environment", "pass", f"{', '.join(shown)}; {machine.describe()}")
     yield CheckLine("config", "pass", f"{settings.path} is read and every setting is known")
     for note in settings.notes:

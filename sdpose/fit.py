@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import random
 from collections.abc import Callable
 from contextlib import AbstractContextManager, closing, nullcontext
@@ -12,6 +13,7 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from sdpose.assemble.data import to_device, training_data, training_loader
 from sdpose.assemble.machine import Machine, choose_machine
@@ -109,7 +111,8 @@ def _fit(
     work_dir = options.work_dir or Path(settings.work_dir)
     user_code = import_user_code(settings, console.line)
     machine = choose_machine(settings, world.device, deterministic=options.deterministic)
-    resumed, warnings = _find_checkpoint(settings, options, work_dir)
+    checkpoint_dir = Path(settings.checkpoint_config.out_dir or work_dir)
+    resumed, warnings = _find_checkpoint(settings, options, checkpoint_dir)
     seed = _choose_seed(settings, options, resumed, world)
     torch.manual_seed(seed)
     random.seed(seed)
@@ -125,16 +128,12 @@ def _fit(
     criterion = build_loss(settings, user_code).to(machine.device)
     lr_factor = world.size / 8 if options.autoscale_lr else 1.0
     optimizer = build_optimizer_from(settings, model, lr_factor=lr_factor)
-    notes = (
-        load_optimizer_state(optimizer, resumed.optimizer, source=str(resumed.path))
-        if resumed and resumed.optimizer
-        else []
-    )
+    notes = _resume_optimizer(optimizer, resumed)
 
     checkpoints = settings.checkpoint_config
     store = (
         CheckpointStore(
-            work_dir if checkpoints.out_dir is None else Path(checkpoints.out_dir),
+            checkpoint_dir,
             total_epochs=settings.total_epochs,
             interval=checkpoints.interval,
             max_keep_ckpts=checkpoints.max_keep_ckpts,
@@ -148,10 +147,13 @@ def _fit(
     if store is not None:
         store.require_room()
     trained = _wrap(model, settings, machine, world)
+    # All ranks have read what they were to load: now it may move.
+    world.barrier()
+    set_aside = store.set_aside() if store is not None and resumed is None else None
     log = RunLog(
         work_dir,
         console=lambda level, text: console.line(text if level == "INFO" else f"{level}: {text}"),
-        level=settings.log_level,
+        level={"DEBUG": "INFO", "CRITICAL": "ERROR"}.get(settings.log_level, settings.log_level),
         tensorboard=_tensorboard_folder(settings, work_dir),
         enabled=world.is_main,
     )
@@ -179,8 +181,7 @@ def _fit(
             compute_losses=_training_step(settings, trained, criterion, machine),
             total_loss=total_loss,
             optimizer=optimizer,
-            # After a resume this is the checkpoint's, as in mmcv; otherwise the config's.
-            schedule=build_schedule_from(settings, optimizer.param_groups[0]["initial_lr"]),
+            schedule=build_schedule_from(settings, settings.optimizer.lr * lr_factor),
             loader=loader,
             events=run,
             settings=LoopSettings(
@@ -196,6 +197,8 @@ def _fit(
         run.window = loop.window
         facts = _facts(settings, model, work_dir, world, seed, len(loader), options)
         _say_start(settings, log, machine, world, seed, facts, len(dataset), evaluator)
+        if set_aside is not None:
+            log.startup(f"the checkpoints of the run before are kept in {set_aside}", shown=True)
         for line in (*dataset.table.notes, *warnings, *notes):
             log.warning(line)
         if resumed is not None:
@@ -246,15 +249,34 @@ def _tensorboard_folder(settings: Settings, work_dir: Path) -> Path | None:
 
 
 def _find_checkpoint(
-    settings: Settings, options: FitOptions, work_dir: Path
+    settings: Settings, options: FitOptions, checkpoint_dir: Path
 ) -> tuple[Checkpoint | None, tuple[str, ...]]:
     wanted = options.resume_from or settings.resume_from
     if wanted is None:
         return None, ()
-    point = resolve_resume(wanted, work_dir)
+    point = resolve_resume(wanted, checkpoint_dir)
     if point.checkpoint is None:
-        return None, (*point.warnings, f"nothing to resume in {work_dir}, starting from the beginning")
+        return None, (*point.warnings, f"nothing to resume in {checkpoint_dir}, starting from the beginning")
     return point.checkpoint, point.warnings
+
+
+def _resume_optimizer(optimizer: Optimizer, resumed: Checkpoint | None) -> list[str]:
+    """Load the optimizer's state; gives lines about what differs from the config.
+
+    The learning rate is the config's, unlike in mmcv: "lower the learning rate and resume" has to do what it says.
+    """
+    if resumed is None or resumed.optimizer is None:
+        return []
+    wanted = [group["lr"] for group in optimizer.param_groups]
+    notes = load_optimizer_state(optimizer, resumed.optimizer, source=str(resumed.path))
+    notes = [note for note in notes if "learning rate" not in note]
+    for group, lr in zip(optimizer.param_groups, wanted, strict=True):
+        if group["initial_lr"] != lr:
+            notes.append(
+                f"{resumed.path} was trained with learning rate {group['initial_lr']:g}, now it is {lr:g}"
+            )
+        group["initial_lr"] = lr
+    return notes
 
 
 def _choose_seed(settings: Settings, options: FitOptions, resumed: Checkpoint | None, world: World) -> int:
@@ -295,11 +317,17 @@ def _wrap(model: SDPose, settings: Settings, machine: Machine, world: World) -> 
         trained = nn.parallel.DistributedDataParallel(
             trained,
             device_ids=[machine.device.index] if machine.device.type == "cuda" else None,
-            broadcast_buffers=False,
+            **_without_buffer_sync(),
             find_unused_parameters=settings.find_unused_parameters,
             gradient_as_bucket_view=True,
         )
     return trained
+
+
+def _without_buffer_sync() -> dict[str, Any]:
+    """Batch norm statistics are each rank's own while it trains, as published; torch 2.13 renamed the switch."""
+    known = inspect.signature(nn.parallel.DistributedDataParallel.__init__).parameters
+    return {"forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers": False}
 
 
 def _no_sync(trained: nn.Module) -> Callable[[], AbstractContextManager[None]]:
@@ -393,7 +421,7 @@ def _facts(
         num_processes=world.size,
         evaluation_interval=settings.evaluation.interval if options.validate else None,
         checkpoint_interval=settings.checkpoint_config.interval,
-        saves_best=options.validate and settings.evaluation.best_metric is not None,
+        saves_best=options.validate and settings.evaluation.best_metric == "AP",
     )
 
 

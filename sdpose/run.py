@@ -224,7 +224,7 @@ class Run:
                 self._stop_for = f"alert {alert.kind} (monitor.on_alert is 'stop')"
 
     def _way_back(self) -> str:
-        if any(self.work_dir.glob("*.pth")):
+        if self.store is not None and any(self.store.work_dir.glob("*.pth")):
             return "the saved checkpoints are from before: mend the cause, then --resume-from auto"
         return "no checkpoint was saved yet: mend the cause and start again"
 

@@ -104,14 +104,12 @@ def evaluation_data(settings: Settings, split: Split) -> EvaluationData:
     return EvaluationData(table, persons, dataset, boxes_from)
 
 
-def training_loader(
-    settings: Settings, dataset: PoseDataset, world: World, *, seed: int, gpus: int = 1
-) -> EpochBatches:
-    """Shuffled batches of this rank's share; `gpus` multiplies the batch of one process, as `--gpus` did."""
+def training_loader(settings: Settings, dataset: PoseDataset, world: World, *, seed: int) -> EpochBatches:
+    """Shuffled batches of this rank's share."""
     loader = TrainLoader(
         dataset,
-        settings.data.train_samples_per_gpu * gpus,
-        num_workers=settings.data.train_workers_per_gpu * gpus,
+        settings.data.train_samples_per_gpu,
+        num_workers=settings.data.train_workers_per_gpu,
         seed=seed,
         rank=world.rank,
         world_size=world.size,

@@ -30,10 +30,8 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument("--no-validate", action="store_true", help="do not evaluate during training")
     gpus = parser.add_mutually_exclusive_group()
-    gpus.add_argument(
-        "--gpus", type=int, metavar="N", help="one process, batch of N x samples_per_gpu on one device"
-    )
-    gpus.add_argument("--gpu-ids", type=int, nargs="+", metavar="I", help="which GPU one process uses")
+    gpus.add_argument("--gpus", type=int, metavar="N", help="1; more GPUs: bash tools/dist_train.sh CONFIG N")
+    gpus.add_argument("--gpu-ids", type=int, nargs="+", metavar="I", help="number of the GPU to use")
     parser.add_argument("--seed", type=int, help="default: the config's, else drawn at random (and logged)")
     parser.add_argument("--deterministic", action="store_true", help="deterministic cuDNN kernels (slower)")
     parser.add_argument(

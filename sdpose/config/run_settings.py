@@ -141,7 +141,7 @@ HookSettings = Annotated[
 class RuntimeSettings(Section):
     """How the machine is used; nothing here changes what is learnt beyond rounding.
 
-    `precision` auto is bf16 autocast on CUDA and fp32 on CPU. `channels_last` None is on where it is faster.
+    `precision` auto is bf16 autocast on CUDA and fp32 on CPU. `channels_last` None is on: it is faster on both.
     `compile` costs minutes at the start and pays in long runs on a GPU. `rescue_minutes` is the time between
     checkpoints within an epoch (0: none). `limit_train_batches` ends every epoch after so many batches, for a
     quick try.

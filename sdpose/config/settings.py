@@ -113,9 +113,10 @@ def load_settings(
     asked = data_root if data_root is not None else overrides.get("data_root")
     if asked is None and (default := os.environ.get(DATA_ROOT_VARIABLE)):
         data_root = default
-        text = f"data_root = '{default}' comes from the environment variable {DATA_ROOT_VARIABLE}."
-        reading.note(DATA_ROOT_VARIABLE, text)
     raw = read_config(path, overrides=overrides, data_root=data_root)
+    if asked is None and data_root is not None and raw.data_roots:
+        text = f"data_root = '{data_root}' comes from the environment variable {DATA_ROOT_VARIABLE}."
+        reading.note(DATA_ROOT_VARIABLE, text)
     if asked is not None and not raw.data_roots:
         raise SdposeError(
             f"{shown_path(raw.path)}: assigns no data_root that '{asked}' could replace; change the paths by "

@@ -77,6 +77,26 @@ class CheckpointStore:
         self.last_path = Path(last) if isinstance(last, str) and last else None
         self._last_saved_at = checkpoint.saved_at
 
+    def set_aside(self) -> Path | None:
+        """Move what an earlier run left here into a folder of its own, so that a new run overwrites nothing.
+
+        Gives that folder, `previous_<time of its newest file>`, or None when there was nothing. Call it before
+        a run that does not go on from these files.
+        """
+        files = self._files()
+        if not files:
+            return None
+        newest = max(path.stat().st_mtime for path in files)
+        folder = self.work_dir / time.strftime("previous_%Y%m%d_%H%M%S", time.localtime(newest))
+        try:
+            folder.mkdir(exist_ok=True)
+            for path in files:
+                path.replace(folder / path.name)
+            (self.work_dir / "latest.pth").unlink(missing_ok=True)
+        except OSError as error:
+            raise storage_error(folder, error) from error
+        return folder
+
     def is_due(self, epoch: int) -> bool:
         """Should there be an `epoch_N.pth` after `epoch` finished epochs?"""
         if self.interval > 0 and epoch % self.interval == 0:
