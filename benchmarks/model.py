@@ -150,7 +150,7 @@ def training_step(model: SDPose, images: Tensor, *, fused: bool) -> Callable[[],
 def matmul_case() -> Case:
     """The square float32 product that runs fastest here."""
     products = [square_product(size) for size in PEAK_SIZES]
-    return max(products, key=rate)
+    return max(products, key=lambda product: max(rate(product) for _ in range(3)))
 
 
 def square_product(size: int) -> Case:
