@@ -10,13 +10,14 @@ import importlib.util
 import os
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 NEEDED = ("torch", "cv2", "faster_coco_eval", "pydantic", "rich")
 
 
-def open_door(verb: str) -> int:
-    """Run `sdpose VERB` with this process's arguments; returns the exit code."""
+def open_door(verb: str) -> NoReturn:
+    """Run `sdpose VERB` with this process's arguments, and end the process with its exit code."""
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if missing:
         python = REPOSITORY / ".venv" / "bin" / "python"
@@ -28,8 +29,8 @@ def open_door(verb: str) -> int:
             f"Run `make setup` in {REPOSITORY}, then `source .venv/bin/activate` and try again.",
             file=sys.stderr,
         )
-        return 2
+        sys.exit(2)
     sys.path.insert(0, str(REPOSITORY))
-    from sdpose.cli.main import main
+    from sdpose.cli.main import leave, main
 
-    return main([verb, *sys.argv[1:]])
+    leave(main([verb, *sys.argv[1:]]))

@@ -1,9 +1,7 @@
 #!/usr/bin/env python
 """The name the guide knows; the same as `sdpose train`."""
 
-import sys
-
 from door import open_door
 
 if __name__ == "__main__":
-    sys.exit(open_door("train"))
+    open_door("train")
