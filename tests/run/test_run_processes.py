@@ -7,7 +7,7 @@ import socket
 from pathlib import Path
 
 import pytest
-from tiny_runs import json_log, largest_difference, type_in, weights_of
+from tiny_runs import differences, json_log, largest_difference, type_in, weights_of
 
 from sdpose.cli.main import main
 
@@ -84,10 +84,32 @@ def test_two_processes_evaluate_everyone_once(config: Path, work_dirs: Path, tmp
         assert ours["keypoints"] == pytest.approx(theirs["keypoints"], abs=1e-2)
 
 
-def test_a_mistake_ends_both_processes_at_once(config: Path, tmp_path: Path) -> None:
-    missing = tmp_path / "nothing.pth"
-    ended = type_in("bash", "tools/dist_train.sh", config, 2, "--load-from", missing, PORT=free_port())
-    assert ended.code != 0
-    assert f"sdpose: error: there is no checkpoint {missing}; " in ended.err
-    # The tracebacks are torchrun's own.
-    assert "/sdpose/fit.py" not in ended.err, ended
+def test_two_processes_resume_to_the_same_bits(config: Path, work_dirs: Path, tmp_path: Path) -> None:
+    two = work_dirs / "two"
+    words = ["--work-dir", tmp_path / "resumed", "--resume-from", two / "epoch_1.pth"]
+    halves = ["--cfg-options", *ALIKE, "data.samples_per_gpu=4"]
+    ended = type_in("bash", "tools/dist_train.sh", config, 2, *words, *halves, PORT=free_port())
+    assert ended.code == 0, ended
+    assert differences(two, tmp_path / "resumed", first_epoch_missing=("train",)) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "passed"),
+    [
+        ([], ["--seed", "1087365040"]),
+        (["--seed", "3"], ["--seed", "3"]),
+        (["--seed=3"], ["--seed=3"]),
+        (["--resume-from", "auto"], ["--resume-from", "auto"]),
+        (["--work-dir", "a b"], ["--seed", "1087365040", "--work-dir", "a b"]),
+    ],
+)
+def test_the_launch_script_gives_the_originals_seed_unless_there_is_one(
+    tmp_path: Path, words: list[str], passed: list[str]
+) -> None:
+    printing = tmp_path / "python"
+    printing.write_text("#!/bin/sh\nprintf '%s\\n' \"$@\"\n")
+    printing.chmod(0o755)
+    ended = type_in("bash", "tools/dist_train.sh", "c.py", 4, *words, PYTHON=str(printing))
+    shown = ended.out.splitlines()
+    assert "--nproc-per-node=4" in shown
+    assert shown[-len(passed) - 3 :] == ["c.py", "--launcher", "pytorch", *passed]
