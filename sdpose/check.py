@@ -104,7 +104,9 @@ def _questions(
         yield CheckLine("validation data", "fail", str(error), _data_cure())
 
     try:
-        model = build_model(settings, pretrained=True)
+        backbone_notes: list[str] = []
+        model = build_model(settings, pretrained=True, report=backbone_notes.append)
+        yield from (CheckLine("pretrained backbone", "pass", note) for note in backbone_notes)
     except SdposeError as error:
         yield CheckLine("model built", "fail", str(error))
         model = build_model(settings, pretrained=False)

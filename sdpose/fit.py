@@ -120,7 +120,8 @@ def _fit(
     dataset = training_data(settings, seed=seed)
     loader = training_loader(settings, dataset, world, seed=seed)
     evaluator = Evaluator(settings, "val", world, machine, console.evaluation) if options.validate else None
-    model = build_model(settings, pretrained=resumed is None)
+    backbone_notes: list[str] = []
+    model = build_model(settings, pretrained=resumed is None, report=backbone_notes.append)
     _load_weights(settings, options, model, resumed)
     machine.place(model)
     # Said once: this is where a backbone with norm_eval sets its batch norms to evaluation.
@@ -199,7 +200,7 @@ def _fit(
         _say_start(settings, log, machine, world, seed, facts, len(dataset), evaluator)
         if set_aside is not None:
             log.startup(f"the checkpoints of the run before are kept in {set_aside}", shown=True)
-        for line in (*dataset.table.notes, *warnings, *notes):
+        for line in (*dataset.table.notes, *backbone_notes, *warnings, *notes):
             log.warning(line)
         if resumed is not None:
             loop.progress = _restore(resumed, run, loop, world, machine, log)

@@ -10,6 +10,7 @@ import torch
 
 from sdpose.config.settings import Settings
 from sdpose.errors import SdposeError
+from sdpose.models import keep_freed_memory
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,8 @@ def choose_machine(settings: Settings, device: torch.device, *, deterministic: b
         torch.backends.cudnn.allow_tf32 = runtime.tf32
         torch.backends.cudnn.deterministic = deterministic
         torch.backends.cudnn.benchmark = not deterministic
+    else:
+        keep_freed_memory()
     channels_last = runtime.channels_last if runtime.channels_last is not None else True
     bf16 = runtime.precision == "bf16" or (runtime.precision == "auto" and on_gpu and has_bf16)
     return Machine(device, bf16=bf16, channels_last=channels_last)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from torch import nn
@@ -46,10 +47,13 @@ def model_spec_from_settings(settings: Settings) -> ModelSpec:
     )
 
 
-def build_model(settings: Settings, *, pretrained: bool) -> SDPose:
+def build_model(
+    settings: Settings, *, pretrained: bool, report: Callable[[str], None] | None = None
+) -> SDPose:
     """The config's model. `pretrained` loads the backbone file that it names; a missing file raises SdposeError.
 
-    An evaluation passes False: its checkpoint brings all weights.
+    An evaluation passes False: its checkpoint brings all weights. `report` gets a line for each part of the file that
+    was loaded or did not fit.
     """
     path = settings.model.pretrained if pretrained else None
     if path is not None and not Path(path).is_file():
@@ -57,7 +61,9 @@ def build_model(settings: Settings, *, pretrained: bool) -> SDPose:
             f"the pretrained backbone {path} does not exist; fetch the file, or start without it: "
             "--cfg-options model.pretrained=None"
         )
-    return build(model_spec_from_settings(settings), pretrained_backbone=Path(path) if path else None)
+    return build(
+        model_spec_from_settings(settings), pretrained_backbone=Path(path) if path else None, report=report
+    )
 
 
 def variant_name(spec: ModelSpec) -> str | None:
