@@ -221,8 +221,10 @@ def _run_to_the_end(run: Run, loop: TrainingLoop, facts: RunFacts) -> FitOutcome
         run.log.error(str(failed))
         reason, exit_code = f"failed: {failed}", 1
     except SdposeError as error:
-        # A scheduler's SIGTERM may reach the loader's workers before the loop has looked at it: that is a stop.
-        if run.stop.requested and run.iteration_finished(loop.progress):
+        # A scheduler's SIGTERM may reach the loader's workers before the loop has looked at it: that is a stop. Several
+        # processes would have to agree on it, and half an accumulation group cannot be saved.
+        alone = run.world.size == 1 and loop.is_between_steps
+        if run.stop.requested and alone and run.iteration_finished(loop.progress):
             run.finish("interrupted")
             return FitOutcome(run.stop.exit_code, run.work_dir, None, None)
         run.log.error(str(error))

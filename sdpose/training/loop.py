@@ -118,6 +118,12 @@ class TrainingLoop:
             self.events.epoch_finished(self.progress)
         return True
 
+    @property
+    def is_between_steps(self) -> bool:
+        """False inside an accumulation group: its gradients are in no checkpoint, so nothing is saved there."""
+        epoch_length = len(self.loader)
+        return self._place_in_group(epoch_length)[0] == 0 or self.progress.batch == epoch_length
+
     def _run_epoch(self) -> bool:
         progress, settings = self.progress, self.settings
         epoch_length = len(self.loader)
@@ -135,9 +141,7 @@ class TrainingLoop:
             self.window.add(scalars, num_samples=_length(batch), lr=lr, elapsed_s=elapsed_s, data_s=data_s)
             if progress.batch % settings.log_interval == 0:
                 self._hand_over(log=True)
-            # Between two optimizer steps there are gradients that no checkpoint holds, so nothing is saved there.
-            group_complete = self._place_in_group(epoch_length)[0] == 0 or progress.batch == epoch_length
-            if group_complete and self.events.iteration_finished(progress):
+            if self.is_between_steps and self.events.iteration_finished(progress):
                 return False
         self._hand_over(log=False)
         return True
