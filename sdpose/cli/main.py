@@ -68,5 +68,10 @@ def leave(code: int) -> NoReturn:
     sys.exit(code)
 
 
-if __name__ == "__main__":
+def command() -> NoReturn:
+    """What the installed `sdpose` command runs."""
     leave(main())
+
+
+if __name__ == "__main__":
+    command()
