@@ -55,8 +55,26 @@ def test_a_config_gives_its_model(
 
 def test_all_published_models(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     output = info(capsys, monkeypatch)
-    assert row(output, "sdpose_s_v1") == ["sdpose_s_v1", "6,620,736", "6.6", "2.404", "2.4", "2.726", "3.635", "4.298"]
-    assert row(output, "sdpose_s_v2") == ["sdpose_s_v2", "6,227,520", "6.2", "4.674", "4.7", "7.487", "8.175", "13.821"]
+    assert row(output, "sdpose_s_v1") == [
+        "sdpose_s_v1",
+        "6,620,736",
+        "6.6",
+        "2.404",
+        "2.4",
+        "2.726",
+        "3.635",
+        "4.298",
+    ]
+    assert row(output, "sdpose_s_v2") == [
+        "sdpose_s_v2",
+        "6,227,520",
+        "6.2",
+        "4.674",
+        "4.7",
+        "7.487",
+        "8.175",
+        "13.821",
+    ]
 
 
 def test_neither_model_nor_file(capsys: pytest.CaptureFixture[str]) -> None:
