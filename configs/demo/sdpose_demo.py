@@ -77,7 +77,7 @@ train_pipeline = [
     dict(type='TopDownAffine'),
     dict(type='ToTensor'),
     dict(type='NormalizeTensor', mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225]),
-    dict(type='TopDownGenerateTarget', sigma=3, unbiased_encoding=True),
+    dict(type='TopDownGenerateTarget', sigma=2, unbiased_encoding=True),
 ]
 
 val_pipeline = [
