@@ -26,7 +26,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--from-scratch",
         action="store_true",
-        help="begin with random weights: takes longer, shows the plateau (docs/plateau.md)",
+        help="begin with random weights: an estimated half hour on two cores (docs/plateau.md)",
     )
     parser.add_argument(
         "--work-dir", type=Path, default=Path("work_dirs/demo"), metavar="DIR", help="default: %(default)s"
