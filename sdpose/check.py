@@ -8,10 +8,16 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from torch import Tensor
 
-from sdpose.assemble.data import evaluation_data, skeleton_of, to_device, training_data, training_loader
-from sdpose.assemble.machine import Machine, choose_machine
+from sdpose.assemble.data import (
+    evaluation_data,
+    skeleton_of,
+    to_device,
+    training_data,
+    training_loader,
+    training_targets,
+)
+from sdpose.assemble.machine import Machine, choose_machine, is_out_of_memory
 from sdpose.assemble.model import (
     build_loss,
     build_model,
@@ -24,7 +30,6 @@ from sdpose.assemble.user_code import import_user_code
 from sdpose.config.settings import Settings
 from sdpose.data.batch import PoseBatch
 from sdpose.errors import SdposeError
-from sdpose.heatmaps import encode_heatmaps
 from sdpose.models import CycleOutput, SDPose, SDPoseLoss
 from sdpose.models.losses import total_loss
 from sdpose.training.distributed import init_from_environment
@@ -122,7 +127,7 @@ def _questions(
     try:
         yield from _iterations(settings, machine, model, criterion, batches, iterations)
     except (torch.OutOfMemoryError, RuntimeError) as error:
-        if not isinstance(error, torch.OutOfMemoryError) and "DefaultCPUAllocator" not in str(error):
+        if not is_out_of_memory(error):
             raise
         half = max(batch_size // 2, 1)
         yield CheckLine(
@@ -150,7 +155,7 @@ def _iterations(
     for number in range(1, iterations + 1):
         batch = to_device(next(batches), machine.device)
         problems += [problem for problem in batch.problems if problem]
-        target, weight = _target(settings, batch)
+        target, weight = training_targets(settings, batch)
         with machine.autocast():
             cycles = model.forward_cycles(normalize(batch.images))
         if number == 1:
@@ -282,18 +287,6 @@ def _random_batches(settings: Settings, batch_size: int) -> Iterator[PoseBatch]:
             indices=torch.arange(batch_size),
             problems=[None] * batch_size,
         )
-
-
-def _target(settings: Settings, batch: PoseBatch) -> tuple[Tensor, Tensor]:
-    rules, pipeline = settings.data.train.data_cfg, settings.data.train.pipeline
-    return encode_heatmaps(
-        batch.joints,
-        batch.visible,
-        image_size_wh=rules.image_size,
-        heatmap_size_wh=rules.heatmap_size,
-        sigma=pipeline.sigma,
-        unbiased=pipeline.unbiased_encoding,
-    )
 
 
 def _data_cure() -> str:

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from sdpose.assemble.data import to_device, training_data, training_loader
-from sdpose.assemble.machine import Machine, choose_machine
+from sdpose.assemble.data import to_device, training_data, training_loader, training_targets
+from sdpose.assemble.machine import Machine, choose_machine, is_out_of_memory
 from sdpose.assemble.model import (
     build_loss,
     build_model,
@@ -29,7 +29,6 @@ from sdpose.assemble.user_code import import_user_code
 from sdpose.config.settings import Settings
 from sdpose.errors import SdposeError
 from sdpose.evaluate import Evaluator
-from sdpose.heatmaps import encode_heatmaps
 from sdpose.models import SDPose, SDPoseLoss
 from sdpose.models.losses import pose_accuracy, total_loss
 from sdpose.models.weights import load_model_weights
@@ -39,7 +38,6 @@ from sdpose.training.checkpoint import Checkpoint, load_checkpoint
 from sdpose.training.checkpoint_store import CheckpointStore
 from sdpose.training.disk_space import estimated_checkpoint_bytes
 from sdpose.training.distributed import World, init_from_environment
-from sdpose.training.environment import environment_text
 from sdpose.training.logs import RunLog
 from sdpose.training.loop import LoopSettings, Progress, TrainingLoop
 from sdpose.training.optim import load_optimizer_state
@@ -197,7 +195,7 @@ def _fit(
         )
         run.window = loop.window
         facts = _facts(settings, model, work_dir, world, seed, len(loader), options)
-        _say_start(settings, log, machine, world, seed, facts, len(dataset), evaluator)
+        _say_start(run, facts, len(dataset))
         if set_aside is not None:
             log.startup(f"the checkpoints of the run before are kept in {set_aside}", shown=True)
         for line in (*dataset.table.notes, *backbone_notes, *warnings, *notes):
@@ -231,7 +229,7 @@ def _run_to_the_end(run: Run, loop: TrainingLoop, facts: RunFacts) -> FitOutcome
         run.finish(f"failed: {error}")
         raise
     except BaseException as error:  # a bug, used up memory, a second Ctrl-C: the files say so too
-        if not _is_out_of_memory(error):
+        if not is_out_of_memory(error):
             run.finish(f"failed: {type(error).__name__}")
             raise
         cure = out_of_memory_cure(run.settings, run.machine.device)
@@ -341,19 +339,11 @@ def _training_step(
     settings: Settings, trained: nn.Module, criterion: SDPoseLoss, machine: Machine
 ) -> Callable[[Any], dict[str, Tensor]]:
     """A batch of uint8 crops and joints -> loss terms and `acc_pose`; all of it on the device."""
-    rules, pipeline = settings.data.train.data_cfg, settings.data.train.pipeline
     normalize = build_normalizer(settings, "train").to(machine.device)
 
     def compute_losses(batch: Any) -> dict[str, Tensor]:
         batch = to_device(batch, machine.device)
-        target, weight = encode_heatmaps(
-            batch.joints,
-            batch.visible,
-            image_size_wh=rules.image_size,
-            heatmap_size_wh=rules.heatmap_size,
-            sigma=pipeline.sigma,
-            unbiased=pipeline.unbiased_encoding,
-        )
+        target, weight = training_targets(settings, batch)
         with machine.autocast():
             cycles = trained(normalize(batch.images))
         terms: dict[str, Tensor] = criterion(cycles, target, weight)
@@ -428,38 +418,25 @@ def _facts(
     )
 
 
-def _say_start(
-    settings: Settings,
-    log: RunLog,
-    machine: Machine,
-    world: World,
-    seed: int,
-    facts: RunFacts,
-    num_samples: int,
-    evaluator: Evaluator | None,
-) -> None:
+def _say_start(run: Run, facts: RunFacts, num_samples: int) -> None:
     """What stands at the head of a log: environment, config, where, how much."""
-    environment = environment_text()
-    log.startup(f"Environment info:\n{environment}")
+    settings, log, machine, world, evaluator = run.settings, run.log, run.machine, run.world, run.evaluator
+    log.startup(f"Environment info:\n{run.environment}")
     log.startup(f"Distributed training: {world.size > 1}")
-    log.startup(f"Config:\n{settings.python_text()}")
-    log.startup(f"Set random seed to {seed}, deterministic: {torch.backends.cudnn.deterministic}")
-    log.meta({"env_info": environment, "seed": seed, "hook_msgs": {}})
+    log.startup(f"Config:\n{run.config_text}")
+    log.startup(f"Set random seed to {run.seed}, deterministic: {torch.backends.cudnn.deterministic}")
+    log.meta({"env_info": run.environment, "seed": run.seed, "hook_msgs": {}})
     log.startup(f"workflow: [('train', 1)], max: {settings.total_epochs} epochs")
     processes = f", {world.size} processes" if world.size > 1 else ""
     evaluated = f"; evaluated: {evaluator.describe()}" if evaluator else "; no evaluation"
     # Not through log.info: a path or a setting's name may hold "inf", which the guide's grep of latest.log looks for.
     for line in (
-        f"Start running, work_dir: {facts.work_dir}, seed {seed}",
+        f"Start running, work_dir: {facts.work_dir}, seed {run.seed}",
         f"on {machine.describe()}{processes}",
         f"{num_samples} training persons, {facts.epoch_length} iterations an epoch{evaluated}",
         *settings.notes,
     ):
         log.startup(line, shown=True)
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
 
 
 def out_of_memory_cure(settings: Settings, device: torch.device) -> str:

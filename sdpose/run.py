@@ -86,8 +86,8 @@ class Run:
         self.problems = ProblemLog(num_images, log.warning)
         self.alert_file = AlertFile(work_dir / "alerts.jsonl", log=log.warning) if world.is_main else None
         self._total = settings.total_epochs * epoch_length
-        self._environment = environment_text()
-        self._config_text = settings.python_text()
+        self.environment = environment_text()
+        self.config_text = settings.python_text()
         self._remaining = RemainingTime(total_iterations=self._total)
         self._saved_at = time.monotonic()
         self._stop_for: str | None = None
@@ -264,8 +264,8 @@ class Run:
                 epoch=progress.epoch,
                 iteration=progress.iteration,
                 seed=self.seed,
-                env_info=self._environment,
-                config_text=self._config_text,
+                env_info=self.environment,
+                config_text=self.config_text,
                 hook_msgs=self.store.hook_msgs() if self.store else {},
             ),
             state_dict=model_state(self.model),
@@ -332,6 +332,6 @@ class Run:
         if path.resolve() == Path(self.settings.path).resolve():
             return
         try:
-            path.write_text(self._config_text, encoding="utf-8")
+            path.write_text(self.config_text, encoding="utf-8")
         except OSError as error:
             raise SdposeError(f"cannot write {path}: {error.strerror}; choose another --work-dir") from error

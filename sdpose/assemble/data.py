@@ -8,6 +8,7 @@ from itertools import islice
 from typing import Literal
 
 import torch
+from torch import Tensor
 
 from sdpose.config.data_settings import DatasetSettings
 from sdpose.config.pipeline_settings import PipelineSettings
@@ -18,6 +19,7 @@ from sdpose.data.dataset import PoseDataset
 from sdpose.data.loader import EvalLoader, PoseBatch, TrainLoader
 from sdpose.data.persons import PersonTable
 from sdpose.errors import SdposeError
+from sdpose.heatmaps import encode_heatmaps
 from sdpose.skeleton import COCO17, CROWDPOSE14, Skeleton
 from sdpose.training.distributed import World
 
@@ -69,7 +71,6 @@ def training_data(settings: Settings, *, seed: int) -> PoseDataset:
     """The annotated persons of the training split, augmented. Raises SdposeError for files that do not fit."""
     split = settings.data.train
     table = load_coco(split.ann_file, split.img_prefix, skeleton_of(split))
-    table.check_images_exist()
     return PoseDataset(
         table,
         table.ground_truth_persons(),
@@ -85,7 +86,6 @@ def evaluation_data(settings: Settings, split: Split) -> EvaluationData:
     chosen: DatasetSettings = getattr(settings.data, split)
     rules = chosen.data_cfg
     table = load_coco(chosen.ann_file, chosen.img_prefix, skeleton_of(chosen))
-    table.check_images_exist()
     if rules.use_gt_bbox:
         persons, boxes_from = table.ground_truth_persons(), "annotated boxes"
     elif rules.bbox_file is None:
@@ -143,6 +143,19 @@ class EpochBatches:
     def close(self) -> None:
         """End the worker processes."""
         self.loader.close()
+
+
+def training_targets(settings: Settings, batch: PoseBatch) -> tuple[Tensor, Tensor]:
+    """Heatmaps (N, K, H, W) and weights (N, K, 1) of a batch, on its device, as the training pipeline asks for them."""
+    rules, pipeline = settings.data.train.data_cfg, settings.data.train.pipeline
+    return encode_heatmaps(
+        batch.joints,
+        batch.visible,
+        image_size_wh=rules.image_size,
+        heatmap_size_wh=rules.heatmap_size,
+        sigma=pipeline.sigma,
+        unbiased=pipeline.unbiased_encoding,
+    )
 
 
 def to_device(batch: PoseBatch, device: torch.device) -> PoseBatch:

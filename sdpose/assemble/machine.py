@@ -58,3 +58,8 @@ def choose_machine(settings: Settings, device: torch.device, *, deterministic: b
     channels_last = runtime.channels_last if runtime.channels_last is not None else True
     bf16 = runtime.precision == "bf16" or (runtime.precision == "auto" and on_gpu and has_bf16)
     return Machine(device, bf16=bf16, channels_last=channels_last)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether the device, or the CPU's allocator, had no more memory to give."""
+    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
