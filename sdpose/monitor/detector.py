@@ -20,6 +20,10 @@ class Detector(ABC):
     def update(self, record: Record) -> Sequence[Finding]:
         """What is wrong as of this record; mostly nothing. Records of the other mode are passed over."""
 
+    def finish(self) -> Sequence[Finding]:
+        """What can only be said once nothing more will come: the run, or the log of it, is at its end."""
+        return ()
+
     @abstractmethod
     def reset(self) -> None:
         """Forget everything seen."""

@@ -17,8 +17,9 @@ class Finding:
     severity: Severity
     epoch: int
     iteration: int
-    metric: str
-    value: float
+    metric: str | None
+    """Name of the value that shows it; None when no single value does."""
+    value: float | None
     evidence: Mapping[str, Any]
     """The numbers that the message shows, at full precision."""
     time: float

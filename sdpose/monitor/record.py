@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from numbers import Real
-from typing import Literal
+from typing import Any, Literal
 
 Mode = Literal["train", "val"]
 
@@ -30,7 +30,9 @@ class Record:
     values: Mapping[str, float]
     """Name -> value in the order of the run's log: `heatmap_loss`, `loss`, `lr`, `grad_norm`, `AP` ..."""
     time: float
-    """When it was measured, unix seconds."""
+    """When it was measured, unix seconds; 0.0 where nobody knows (a log without times)."""
+    details: Mapping[str, Any] = field(default_factory=dict)
+    """What a single float cannot hold and an alert may cite: AP changes per joint, loss per rank. Plain data."""
 
     def __post_init__(self) -> None:
         if self.mode not in ("train", "val"):
