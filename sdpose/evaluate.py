@@ -41,6 +41,13 @@ class EvaluationOutcome:
     num_batches: int = 0
     notes: tuple[str, ...] = ()
     """What the user should hear: samples that were left out, for example."""
+    noise: dict[str, float] = field(default_factory=dict)
+    """How sure AP is, 0..1, for a val record: `AP_low`, `AP_high`, the 95 % interval; after an earlier evaluation
+    `AP_change`, of AP since the one before, and `AP_below_best`, the best AP so far minus this one, each with its
+    `_low` and `_high`. Empty where AP is not measured."""
+    details: dict[str, Any] = field(default_factory=dict)
+    """`{"moved": {"joints": {name: change}, "errors": {type: change}}}`: what changed beyond noise since the
+    evaluation before; empty after the first."""
 
 
 class Evaluator:
