@@ -47,7 +47,10 @@ def trailing_means(values: Floats, window: int) -> Floats:
 
 
 def trailing_spreads(values: Floats, window: int, at_least: int) -> tuple[Floats, Floats]:
-    """Median and robust spread of up to `window` values before each; NaN with fewer than `at_least`. (n,) -> (n,), (n,)"""
+    """Median and robust spread of up to `window` values before each; NaN with fewer than `at_least`.
+
+    (n,) -> (n,), (n,)
+    """
     size = len(values)
     medians, spreads = np.full(size, np.nan), np.full(size, np.nan)
     for end in range(at_least, min(window, size)):
