@@ -1,0 +1,5 @@
+"""Readers of training logs: ours and other people's, one format a file. Standard library and numpy."""
+
+from sdpose.monitor.readers.log import Series, TrainingLog, UnreadableLog
+
+__all__ = ["Series", "TrainingLog", "UnreadableLog"]
