@@ -1,19 +1,19 @@
-"""The guide's TrainingMonitorHook: loss spikes, performance drops, NaN and Inf, and training_stats.txt."""
+"""The guide's TrainingMonitorHook: everything that can be seen to go wrong, and training_stats.txt."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from sdpose.monitor import guide_text
 from sdpose.monitor.alert import Alert
-from sdpose.monitor.detector import Detector
-from sdpose.monitor.detectors import LossSpike, NonFinite, PerformanceDrop
 from sdpose.monitor.diagnosis import explain
 from sdpose.monitor.hooks import Hook, RunFacts
 from sdpose.monitor.language import choose_language
+from sdpose.monitor.panel import Panel
 from sdpose.monitor.parameters import yes_or_no
 from sdpose.monitor.record import Record
 from sdpose.monitor.run_statistics import RunStatistics
@@ -40,17 +40,22 @@ class TrainingMonitorHook(Hook):
         save_stats: whether training_stats.txt is written when the run ends, however it ends.
         """
         self._save_stats = yes_or_no("TrainingMonitorHook", "save_stats", save_stats)
-        self._detectors: Mapping[str, Detector] = {
-            "non_finite": NonFinite(),
-            "loss_spike": LossSpike(check_interval=check_interval, loss_spike_threshold=loss_spike_threshold),
-            "performance_drop": PerformanceDrop(performance_drop_threshold=performance_drop_threshold),
-        }
+        self._make_panel = partial(
+            Panel,
+            check_interval=check_interval,
+            loss_spike_threshold=loss_spike_threshold,
+            performance_drop_threshold=performance_drop_threshold,
+        )
+        self.panel = self._make_panel(RunFacts())
         self.statistics = RunStatistics()
         self._facts = RunFacts()
         self._language = choose_language()
 
     def on_run_start(self, facts: RunFacts) -> None:
         self._facts = facts
+        seen = self.panel.state_dict()
+        self.panel = self._make_panel(facts)
+        self.panel.load_state_dict(seen)
         self._language = choose_language(facts.language)
 
     def on_iterations(self, records: Sequence[Record]) -> Sequence[Alert]:
@@ -63,25 +68,24 @@ class TrainingMonitorHook(Hook):
         self.statistics.add_ap(record.values.get("AP", math.nan))
         return self._detect([record])
 
-    def on_run_end(self, reason: str) -> None:
+    def on_run_end(self, reason: str) -> Sequence[Alert]:
         if self._save_stats and self._facts.work_dir is not None:
             _replace(self._facts.work_dir / STATISTICS_FILE, guide_text.training_stats(self.statistics))
+        return [explain(finding, self._facts, self._language) for finding in self.panel.finish()]
 
     def state_dict(self) -> dict[str, Any]:
-        states = {name: detector.state_dict() for name, detector in self._detectors.items()}
-        return {"detectors": states, "statistics": self.statistics.state_dict()}
+        return {"panel": self.panel.state_dict(), "statistics": self.statistics.state_dict()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        for name, detector in self._detectors.items():
-            detector.load_state_dict(state["detectors"][name])
+        if "panel" in state:  # a checkpoint of 0.1.0 knows three detectors only, which then start anew
+            self.panel.load_state_dict(state["panel"])
         self.statistics = RunStatistics.from_state_dict(state["statistics"])
 
     def _detect(self, records: Sequence[Record]) -> list[Alert]:
         return [
             explain(finding, self._facts, self._language)
             for record in records
-            for detector in self._detectors.values()
-            for finding in detector.update(record)
+            for finding in self.panel.update(record)
         ]
 
 

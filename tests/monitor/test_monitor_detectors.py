@@ -135,6 +135,9 @@ def test_performance_drop_finding_carries_its_numbers() -> None:
         "best_epoch": 2,
         "drop": 0.25,
         "performance_drop_threshold": 0.05,
+        "low": None,
+        "high": None,
+        "details": {},
     }
 
 

@@ -1,4 +1,4 @@
-"""The loss has jumped: the guide's rule, at least twice the mean of the last five checks."""
+"""The loss has jumped: the guide's rule, at least twice the mean of the last five checks, and beyond its noise."""
 
 from __future__ import annotations
 
@@ -10,18 +10,26 @@ from typing import Any
 from sdpose.monitor.detector import Detector
 from sdpose.monitor.finding import Finding
 from sdpose.monitor.parameters import number_between, whole_number
+from sdpose.monitor.patterns.spike import NOISE_WINDOW, NUM_SPREADS
 from sdpose.monitor.record import Record
+from sdpose.monitor.robust import noise
 
 NUM_CHECKS = 5
+# A learning rate that has just been raised lifts the loss: then only what nobody could take for that is a spike.
+RAISED_LR = 1.02
+RATIO_AFTER_RAISED_LR = 10.0
 
 
 class LossSpike(Detector):
     """Compares the mean loss of the last `check_interval` iterations with the mean of the five checks before.
 
     A check is made at every iteration divisible by `check_interval`. Nothing is found before five checks have
-    been made, so the first comparison is at iteration 6 * check_interval. The check that spiked becomes
-    history like any other; a loss that stays high is found until the average has followed it.
-    Losses that are not finite take no part: they are `NonFinite`'s business.
+    been made, so the first comparison is at iteration 6 * check_interval. The guide's ratio alone calls noisy curves
+    spiked; so the jump must also be far larger than the usual step between two of the last fifty checks.
+
+    While the learning rate rises (warm-up, a restart of its schedule) it takes ten times the average.
+    The check that spiked becomes history like any other; a loss that stays high is found until the average has
+    followed it. Losses that are not finite take no part: they are `NonFinite`'s business.
     """
 
     def __init__(
@@ -39,8 +47,7 @@ class LossSpike(Detector):
         )
         self.absolute_floor = number_between("LossSpike", "absolute_floor", absolute_floor, 0.0, math.inf)
         self.metric = metric
-        self._window: list[float] = []
-        self._checks: list[float] = []
+        self.reset()
 
     def update(self, record: Record) -> Sequence[Finding]:
         if record.mode != "train":
@@ -52,14 +59,18 @@ class LossSpike(Detector):
             return ()
         current = _mean(self._window)
         self._window.clear()
-        previous, self._checks = self._checks, [*self._checks, current][-NUM_CHECKS:]
+        previous, self._checks = self._checks, [*self._checks, current][-NOISE_WINDOW:]
+        lr, previous_lr = record.values.get("lr"), self._lr
+        self._lr = lr
         if len(previous) < NUM_CHECKS:
             return ()
-        recent_average = _mean(previous)
+        recent_average = _mean(previous[-NUM_CHECKS:])
         if recent_average <= self.absolute_floor:
             return ()
         ratio = min(current / recent_average, sys.float_info.max)
-        if ratio < self.loss_spike_threshold:
+        raised = lr is not None and previous_lr is not None and lr > RAISED_LR * previous_lr
+        threshold = max(self.loss_spike_threshold, RATIO_AFTER_RAISED_LR if raised else 0.0)
+        if ratio < threshold or not self._beyond_noise(ratio, previous):
             return ()
         return (
             Finding(
@@ -80,16 +91,22 @@ class LossSpike(Detector):
             ),
         )
 
+    def _beyond_noise(self, ratio: float, previous: Sequence[float]) -> bool:
+        logs = [math.log(max(check, self.absolute_floor)) for check in previous]
+        return math.log(ratio) > NUM_SPREADS * noise(logs)
+
     def reset(self) -> None:
-        self._window = []
-        self._checks = []
+        self._window: list[float] = []
+        self._checks: list[float] = []
+        self._lr: float | None = None
 
     def state_dict(self) -> dict[str, Any]:
-        return {"window": list(self._window), "checks": list(self._checks)}
+        return {"window": list(self._window), "checks": list(self._checks), "lr": self._lr}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self._window = [float(loss) for loss in state["window"]]
-        self._checks = [float(check) for check in state["checks"]][-NUM_CHECKS:]
+        self._checks = [float(check) for check in state["checks"]][-NOISE_WINDOW:]
+        self._lr = state["lr"]
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -1,4 +1,4 @@
-"""A loss, one of its terms, a gradient norm or the AP is NaN or infinite."""
+"""A loss, one of its terms, a gradient norm, an output, a weight or the AP is NaN or infinite."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from sdpose.monitor.detector import Detector
 from sdpose.monitor.finding import Finding
 from sdpose.monitor.parameters import whole_number
 from sdpose.monitor.record import Record
+
+# How many of the weights' tensors hold a value that is not finite.
+BROKEN_WEIGHTS = "weights_broken"
 
 
 class NonFinite(Detector):
@@ -33,6 +36,8 @@ class NonFinite(Detector):
             for name, value in record.values.items()
             if not math.isfinite(value) and (record.mode == "train" or name == self.metric or "loss" in name)
         }
+        if record.values.get(BROKEN_WEIGHTS, 0.0) > 0:
+            bad[BROKEN_WEIGHTS] = record.values[BROKEN_WEIGHTS]
         if not bad:
             if record.mode == "train" and self._named:
                 self._num_quiet += 1

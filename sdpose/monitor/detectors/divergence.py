@@ -1,0 +1,83 @@
+"""The loss left the level that it had reached and stays up (the guide's case 3, without the NaN)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sdpose.monitor.detector import Detector
+from sdpose.monitor.finding import Finding
+from sdpose.monitor.history import CheckHistory
+from sdpose.monitor.parameters import number_between, whole_number
+from sdpose.monitor.patterns.divergence import find_divergence
+from sdpose.monitor.record import Record
+
+
+class Divergence(Detector):
+    """Finds a loss that has been `divergence_threshold` times its best level for the last checks, once an episode.
+
+    Nothing is found while the learning rate warms up, nor in the first ten checks after it.
+    """
+
+    AT_LEAST = 10
+
+    def __init__(
+        self,
+        *,
+        check_interval: int = 50,
+        divergence_threshold: float = 1.8,
+        warmup_iterations: int = 0,
+        metric: str = "loss",
+    ) -> None:
+        self.check_interval = whole_number("Divergence", "check_interval", check_interval)
+        self.divergence_threshold = number_between(
+            "Divergence", "divergence_threshold", divergence_threshold, 1.0, float("inf")
+        )
+        self.warmup_iterations = whole_number(
+            "Divergence", "warmup_iterations", warmup_iterations, at_least=0
+        )
+        self.metric = metric
+        self._history = CheckHistory(self.check_interval)
+        self._away = False
+
+    def update(self, record: Record) -> Sequence[Finding]:
+        value = record.values.get(self.metric)
+        if record.mode != "train" or value is None or not self._history.add(record.iteration, value):
+            return ()
+        skip = self._history.index_after(self.warmup_iterations)
+        means = self._history.means[skip:]
+        if len(means) < self.AT_LEAST:
+            return ()
+        found = find_divergence(means, ratio=self.divergence_threshold)
+        was_away, self._away = self._away, found is not None
+        if found is None or was_away:
+            return ()
+        return (
+            Finding(
+                kind="divergence",
+                severity="critical",
+                epoch=record.epoch,
+                iteration=record.iteration,
+                metric=self.metric,
+                value=found.current,
+                evidence={
+                    "current": found.current,
+                    "best": found.best,
+                    "best_iteration": self._history.iteration_at(skip + found.best_index),
+                    "ratio": found.ratio,
+                    "first_iteration": self._history.iteration_at(skip + found.index),
+                },
+                time=record.time,
+            ),
+        )
+
+    def reset(self) -> None:
+        self._history.clear()
+        self._away = False
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"history": self._history.state_dict(), "away": self._away}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self._history.load_state_dict(state["history"])
+        self._away = state["away"]

@@ -1,0 +1,96 @@
+"""The AP is zero, or has fallen to almost nothing (the guide's case 2)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from sdpose.monitor.detector import Detector
+from sdpose.monitor.finding import Finding
+from sdpose.monitor.parameters import number_between
+from sdpose.monitor.patterns.collapse import find_collapse, is_zero
+from sdpose.monitor.record import Record
+
+NUM_EVALUATIONS = 200
+# An AP that had reached this and is a fifth of it now has not dipped by chance.
+CLEAR_BEST, CLEAR_SHARE = 0.1, 0.2
+ZERO_EVALUATIONS = 3
+
+
+class MetricCollapse(Detector):
+    """Finds `metric_collapse`, at once where it is beyond doubt, else at the second low evaluation; and `metric_zero`.
+
+    A metric that has shown as 0.0000 in the first three evaluations and for a twentieth of the run is stuck at zero;
+    before that it may be beginning. Each is found once an episode.
+    """
+
+    def __init__(
+        self, *, metric: str = "AP", total_epochs: int | None = None, patience_share: float = 0.05
+    ) -> None:
+        self.metric = metric
+        self.total_epochs = total_epochs
+        self.patience_share = number_between("MetricCollapse", "patience_share", patience_share, 0.0, 1.0)
+        self._scores: list[float] = []
+        self._epochs: list[int] = []
+        self._low = False
+
+    def update(self, record: Record) -> Sequence[Finding]:
+        if record.mode != "val":
+            return ()
+        score = record.values.get(self.metric, math.nan)
+        if not math.isfinite(score):
+            return ()
+        self._scores = [*self._scores, score][-NUM_EVALUATIONS:]
+        self._epochs = [*self._epochs, record.epoch][-NUM_EVALUATIONS:]
+        found = self._collapse() or self._zero(record.epoch)
+        was_low, self._low = self._low, found is not None
+        if found is None or was_low:
+            return ()
+        kind, evidence = found
+        return (
+            Finding(
+                kind=kind,
+                severity="critical",
+                epoch=record.epoch,
+                iteration=record.iteration,
+                metric=self.metric,
+                value=score,
+                evidence={"current": score, **evidence, "details": dict(record.details)},
+                time=record.time,
+            ),
+        )
+
+    def _collapse(self) -> tuple[str, dict[str, Any]] | None:
+        scores = np.array(self._scores)
+        best_index = int(np.argmax(scores))
+        best, current = float(scores[best_index]), float(scores[-1])
+        clear = best >= CLEAR_BEST and current < CLEAR_SHARE * best
+        found = find_collapse(scores, at_least=2)
+        if not clear and found is None:
+            return None
+        num_low = found.num_low if found else 1
+        return "metric_collapse", {
+            "best": best,
+            "best_epoch": self._epochs[best_index],
+            "num_evaluations": num_low,
+            "first_epoch": self._epochs[-num_low],
+        }
+
+    def _zero(self, epoch: int) -> tuple[str, dict[str, Any]] | None:
+        if not is_zero(np.array(self._scores), at_least=ZERO_EVALUATIONS):
+            return None
+        if self.total_epochs is not None and epoch < self.patience_share * self.total_epochs:
+            return None
+        return "metric_zero", {"num_evaluations": len(self._scores), "first_epoch": self._epochs[0]}
+
+    def reset(self) -> None:
+        self._scores, self._epochs, self._low = [], [], False
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"scores": list(self._scores), "epochs": list(self._epochs), "low": self._low}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self._scores, self._epochs, self._low = list(state["scores"]), list(state["epochs"]), state["low"]

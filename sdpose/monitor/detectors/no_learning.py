@@ -1,0 +1,108 @@
+"""The loss does not fall (the guide's case 1); on heatmaps: it sits where all maps are zero."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sdpose.monitor.detector import Detector
+from sdpose.monitor.finding import Finding
+from sdpose.monitor.history import CheckHistory
+from sdpose.monitor.parameters import whole_number
+from sdpose.monitor.patterns.no_learning import find_no_learning
+from sdpose.monitor.record import Record
+from sdpose.monitor.robust import trend
+
+# A drawn joint's map peaks at 1; a map that never reaches this shows no joint.
+EMPTY_PEAK = 0.1
+EPOCHS_BEFORE = 2
+CHECKS_BEFORE = 20
+# The first checks show how any network unlearns its random outputs, whatever is wrong with the rest.
+CHECKS_SKIPPED = 2
+
+
+class NoLearning(Detector):
+    """Finds a loss that, after its first checks, neither falls nor trends down; once, until it does fall.
+
+    Looks from the second epoch and the twentieth check on, after the warm-up. An AP that rises or heatmaps that show
+    joints speak against it.
+    """
+
+    def __init__(
+        self,
+        *,
+        check_interval: int = 50,
+        warmup_iterations: int = 0,
+        metric: str = "loss",
+        score: str = "AP",
+    ) -> None:
+        self.check_interval = whole_number("NoLearning", "check_interval", check_interval)
+        self.warmup_iterations = whole_number(
+            "NoLearning", "warmup_iterations", warmup_iterations, at_least=0
+        )
+        self.metric, self.score = metric, score
+        self._history = CheckHistory(self.check_interval)
+        self._scores: list[float] = []
+        self._peak: float | None = None
+        self._said = False
+
+    def update(self, record: Record) -> Sequence[Finding]:
+        if record.mode == "val":
+            score = record.values.get(self.score, math.nan)
+            if math.isfinite(score):
+                self._scores = [*self._scores, score][-20:]
+            return ()
+        self._peak = record.values.get("heatmap_peak", self._peak)
+        value = record.values.get(self.metric)
+        if value is None or not self._history.add(record.iteration, value):
+            return ()
+        if record.epoch <= EPOCHS_BEFORE or len(self._history) < CHECKS_BEFORE:
+            return ()
+        if record.iteration < 2 * self.warmup_iterations:
+            return ()
+        found = find_no_learning(self._history.means[CHECKS_SKIPPED:])
+        shows_joints = self._peak is not None and self._peak > 2 * EMPTY_PEAK
+        rising = trend(self._scores) > 1.9 or (len(self._scores) > 1 and self._scores[-1] > 0.3)
+        if found is None or shows_joints or rising:
+            self._said = self._said and found is not None
+            return ()
+        if self._said:
+            return ()
+        self._said = True
+        return (
+            Finding(
+                kind="no_learning",
+                severity="critical",
+                epoch=record.epoch,
+                iteration=record.iteration,
+                metric=self.metric,
+                value=found.last,
+                evidence={
+                    "first": found.first,
+                    "last": found.last,
+                    "change": found.change,
+                    "spread": found.spread,
+                    "num_points": found.num_points,
+                    "plateau": self._peak is not None and self._peak < EMPTY_PEAK,
+                    "first_iteration": self._history.iteration_at(CHECKS_SKIPPED),
+                },
+                time=record.time,
+            ),
+        )
+
+    def reset(self) -> None:
+        self._history.clear()
+        self._scores, self._peak, self._said = [], None, False
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "history": self._history.state_dict(),
+            "scores": list(self._scores),
+            "peak": self._peak,
+            "said": self._said,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self._history.load_state_dict(state["history"])
+        self._scores, self._peak, self._said = list(state["scores"]), state["peak"], state["said"]

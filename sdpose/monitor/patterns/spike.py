@@ -1,0 +1,63 @@
+"""A loss that jumps: twice the recent average, and far outside of the noise that the curve usually has."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sdpose.monitor.robust import Floats, smooth, trailing_means, trailing_spreads
+
+# What "usual noise" is measured over, in values before the jump.
+NOISE_WINDOW = 50
+# Spreads above the median. A curve whose noise alone reaches this far has no spikes.
+NUM_SPREADS = 4.5
+# A curve has come back when it is within this much of the average before the jump.
+BACK = 1.4
+
+
+@dataclass(frozen=True, slots=True)
+class Spike:
+    """One jump; `index` is where in the curve."""
+
+    index: int
+    current: float
+    recent_average: float
+    ratio: float
+
+
+def find_spikes(
+    values: Floats, *, window: int = 10, ratio: float = 2.0, absolute_floor: float = 1e-12
+) -> list[Spike]:
+    """All jumps of a finite curve (n,): at least `ratio` times the mean of the `window` values before.
+
+    A jump directly after a jump belongs to it. One that never comes back to where it was is no spike but a new level:
+    `divergence` tells whether that is bad. Curves that touch zero or go below have no ratio: there a jump is
+    measured against the distance between their median and their floor.
+    """
+    if len(values) <= window:
+        return []
+    lowest = float(values.min())
+    shift = 0.0 if lowest >= 0 else -lowest
+    level = values + shift
+    averages = trailing_means(level, window)
+    logs = np.log(np.maximum(level, absolute_floor))
+    medians, spreads = trailing_spreads(logs, NOISE_WINDOW, window)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ratios = np.where(averages > absolute_floor, level / averages, np.nan)
+        far = logs - medians > NUM_SPREADS * np.maximum(spreads, 1e-3)
+        jumps = (ratios >= ratio) & far
+    spikes = []
+    previous = -window
+    for index in np.flatnonzero(jumps):
+        if index - previous >= window and _comes_back(level, int(index), float(averages[index])):
+            spikes.append(
+                Spike(int(index), float(values[index]), float(averages[index] - shift), float(ratios[index]))
+            )
+        previous = index
+    return spikes
+
+
+def _comes_back(level: Floats, index: int, average: float) -> bool:
+    later = smooth(level[index + 1 :], 3)
+    return len(later) < 3 or float(later.min()) <= BACK * average
