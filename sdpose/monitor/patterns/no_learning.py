@@ -8,6 +8,8 @@ import numpy as np
 
 from sdpose.monitor.robust import Floats, noise, trend
 
+FEW = 20
+
 
 @dataclass(frozen=True, slots=True)
 class NoLearning:
@@ -48,7 +50,9 @@ def find_no_learning(
     found = NoLearning(max(start, first), last, change, spread, size)
     if abs(change) < small:
         return found
-    if change < first_step and trend(values[1:]) > -2.0 and gained_later < within_noise:
+    # Few values have no trend to speak of, so there the gain alone must tell.
+    limit = within_noise if size >= FEW else small
+    if change < first_step and trend(values[1:]) > -2.0 and gained_later < limit:
         return found
     return None
 
