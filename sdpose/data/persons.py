@@ -5,7 +5,8 @@ Legend: P persons, K joints.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,3 +31,8 @@ class PersonTable:
 
     def __len__(self) -> int:
         return len(self.image_index)
+
+    def in_images(self, rows: Sequence[int]) -> PersonTable:
+        """Those of the images in these rows."""
+        kept = np.isin(self.image_index, rows)
+        return PersonTable(**{column.name: getattr(self, column.name)[kept] for column in fields(self)})
