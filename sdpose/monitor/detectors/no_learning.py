@@ -23,7 +23,7 @@ CHECKS_SKIPPED = 2
 
 
 class NoLearning(Detector):
-    """Finds a loss that, after its first checks, neither falls nor trends down; once, until it does fall.
+    """Finds a loss that, after its first checks, neither falls nor trends down; once, until something was learnt.
 
     Looks from the second epoch and the twentieth check on, after the warm-up. An AP that rises or heatmaps that show
     joints speak against it.
@@ -61,13 +61,16 @@ class NoLearning(Detector):
             return ()
         if record.iteration < 2 * self.warmup_iterations:
             return ()
-        found = find_no_learning(self._history.means[CHECKS_SKIPPED:])
+        empty = self._peak is not None and self._peak < EMPTY_PEAK
         shows_joints = self._peak is not None and self._peak > 2 * EMPTY_PEAK
+        # Empty maps are the proof that nothing was learnt: how the random ones went before does not matter then.
+        skipped = len(self._history) // 2 if empty else CHECKS_SKIPPED
+        found = find_no_learning(self._history.means[skipped:])
         rising = trend(self._scores) > 1.9 or (len(self._scores) > 1 and self._scores[-1] > 0.3)
-        if found is None or shows_joints or rising:
-            self._said = self._said and found is not None
+        if shows_joints or rising:
+            self._said = False
             return ()
-        if self._said:
+        if found is None or self._said:
             return ()
         self._said = True
         return (
@@ -84,8 +87,8 @@ class NoLearning(Detector):
                     "change": found.change,
                     "spread": found.spread,
                     "num_points": found.num_points,
-                    "plateau": self._peak is not None and self._peak < EMPTY_PEAK,
-                    "first_iteration": self._history.iteration_at(CHECKS_SKIPPED),
+                    "plateau": empty,
+                    "first_iteration": self._history.iteration_at(skipped),
                 },
                 time=record.time,
             ),

@@ -13,6 +13,8 @@ from sdpose.monitor.record import Record
 from sdpose.monitor.robust import noise
 
 NUM_EVALUATIONS = 60
+# So much above the noise ends a plateau.
+CLEAR_GAIN = 4.0
 
 
 class Plateau(Detector):
@@ -44,10 +46,11 @@ class Plateau(Detector):
             return ()
         before, now = self._scores[: -self.num_evaluations], self._scores[-self.num_evaluations :]
         gain, wobble = max(now) - max(before), noise(now)
-        stalls = gain <= wobble
-        was_said, self._said = self._said, stalls
-        if not stalls or was_said:
+        if gain > CLEAR_GAIN * wobble:
+            self._said = False
+        if gain > wobble or self._said:
             return ()
+        self._said = True
         return (
             Finding(
                 kind="plateau",

@@ -1,0 +1,204 @@
+"""Runs of records -> where divergence, no learning, collapse, overfitting and plateaus are found."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Sequence
+
+import pytest
+from monitor_records import losses, train, val
+
+from sdpose.monitor import Record, RunFacts
+from sdpose.monitor.cooldown import Cooldown
+from sdpose.monitor.detector import Detector
+from sdpose.monitor.detectors import (
+    Divergence,
+    MetricCollapse,
+    NoLearning,
+    Overfitting,
+    PerformanceDrop,
+    Plateau,
+)
+from sdpose.monitor.finding import Finding
+from sdpose.monitor.history import MAX_POINTS, CheckHistory
+from sdpose.monitor.panel import interval_for
+
+
+def findings(detector: Detector, records: Sequence[Record]) -> list[Finding]:
+    return [finding for record in records for finding in detector.update(record)]
+
+
+def noisy(levels: Sequence[float], seed: int = 0) -> list[float]:
+    rng = random.Random(seed)
+    return [level * math.exp(rng.gauss(0, 0.1)) for level in levels]
+
+
+def falling(size: int) -> list[float]:
+    return [0.001 + 0.3 * math.exp(-iteration / 150) for iteration in range(size)]
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
+def test_divergence_is_found_soon_and_placed_where_it_began(scale: float) -> None:
+    healthy = noisy([scale * level for level in falling(3000)])
+    assert findings(Divergence(check_interval=20), losses(healthy)) == []
+    series = healthy[:2000] + noisy([scale * 0.0055] * 1000, seed=1)
+    (found,) = findings(Divergence(check_interval=20), losses(series))
+    assert (found.kind, found.severity) == ("divergence", "critical")
+    assert 2000 < found.iteration <= 2500
+    assert abs(found.evidence["first_iteration"] - 2001) <= 20
+    assert found.evidence["ratio"] > 3
+
+
+def test_a_rising_loss_within_the_warmup_is_no_divergence() -> None:
+    series = noisy([0.05 + iteration / 1000 for iteration in range(1000)]) + noisy([1.0] * 600, seed=2)
+    assert findings(Divergence(check_interval=20, warmup_iterations=1000), losses(series)) == []
+    assert findings(Divergence(check_interval=20), losses(series)) != []
+
+
+def run_of(levels: Sequence[float], *, peak: float) -> list[Record]:
+    return [train(i, level, heatmap_peak=peak) for i, level in enumerate(noisy(levels), start=1)]
+
+
+PLATEAU = [0.0055 + 0.3 * math.exp(-iteration / 20) for iteration in range(1200)]
+
+
+def test_the_plateau_of_empty_heatmaps_is_found() -> None:
+    (found,) = findings(NoLearning(check_interval=20), run_of(PLATEAU, peak=0.01))
+    assert (found.kind, found.evidence["plateau"]) == ("no_learning", True)
+    assert found.iteration <= 600
+
+
+def test_a_flat_loss_with_good_heatmaps_or_a_rising_ap_has_learnt_before() -> None:
+    assert findings(NoLearning(check_interval=20), run_of(PLATEAU, peak=0.6)) == []
+    records = run_of(PLATEAU, peak=0.01)
+    with_scores = [
+        extra
+        for record in records
+        for extra in (
+            [record, val(record.iteration // 50, 0.02 * record.iteration / 50)]
+            if record.iteration % 50 == 0
+            else [record]
+        )
+    ]
+    assert len(findings(NoLearning(check_interval=20), with_scores)) <= 1
+
+
+def scores(values: Sequence[float]) -> list[Record]:
+    return [val(epoch, value) for epoch, value in enumerate(values, start=1)]
+
+
+@pytest.mark.parametrize(
+    ("values", "kinds"),
+    [
+        ([], []),
+        ([0.0, 0.0], []),
+        ([0.0, 0.0, 0.0], [("metric_zero", 3)]),
+        ([0.0, 0.0, 0.0, 0.0, 0.1, 0.3, 0.5], [("metric_zero", 3)]),
+        ([0.0, 0.1, 0.3, 0.5, 0.6, 0.58], []),
+        ([0.3, 0.5, 0.6, 0.0], [("metric_collapse", 4)]),
+        ([0.3, 0.5, 0.6, 0.0, 0.0, 0.6, 0.6, 0.01], [("metric_collapse", 4), ("metric_collapse", 8)]),
+        ([0.3, 0.5, 0.6, 0.15, 0.16], [("metric_collapse", 5)]),
+        ([0.3, 0.5, 0.6, 0.3, 0.6, 0.55], []),
+        ([0.01, 0.02, 0.001], []),
+    ],
+)
+def test_collapse_and_zero(values: list[float], kinds: list[tuple[str, int]]) -> None:
+    assert [(f.kind, f.epoch) for f in findings(MetricCollapse(), scores(values))] == kinds
+
+
+def test_zero_at_the_beginning_of_a_long_run_is_no_fault() -> None:
+    assert findings(MetricCollapse(total_epochs=300), scores([0.0] * 14)) == []
+    assert [f.epoch for f in findings(MetricCollapse(total_epochs=300), scores([0.0] * 30))] == [15]
+
+
+def epochs(pairs: Sequence[tuple[float, float]]) -> list[Record]:
+    return [
+        record
+        for epoch, (loss, ap) in enumerate(pairs, start=1)
+        for record in (train(epoch, loss), val(epoch, ap))
+    ]
+
+
+def test_overfitting_is_a_sinking_ap_under_a_falling_loss() -> None:
+    rising = [(1 / epoch, 0.6 * (1 - 0.7**epoch)) for epoch in range(1, 12)]
+    sinking = [(1 / epoch, 0.58 - 0.01 * (epoch - 11)) for epoch in range(12, 20)]
+    (found,) = findings(Overfitting(), epochs(rising + sinking))
+    assert (found.kind, found.evidence["best_epoch"]) == ("overfitting", 11)
+    assert findings(Overfitting(), epochs([*rising, *((1.0, ap) for _, ap in sinking)])) == []
+    assert findings(Overfitting(), epochs(rising)) == []
+
+
+def test_a_plateau_is_for_information_and_said_once() -> None:
+    rng = random.Random(3)
+    values = [0.7 * (1 - 0.8**epoch) + rng.gauss(0, 0.003) for epoch in range(80)]
+    found = findings(Plateau(), scores(values))
+    assert [(f.kind, f.severity) for f in found] == [("plateau", "info")]
+    assert findings(Plateau(), scores(values[:25])) == []
+
+
+def with_interval(ap: float, low: float, epoch: int) -> Record:
+    record = val(epoch, ap)
+    return Record(
+        mode="val",
+        epoch=record.epoch,
+        iteration=record.iteration,
+        epoch_iteration=record.epoch_iteration,
+        epoch_length=record.epoch_length,
+        values={**record.values, "AP_below_best_low": low, "AP_below_best_high": low + 0.1},
+        time=record.time,
+    )
+
+
+def test_a_drop_is_judged_against_its_noise() -> None:
+    best = val(1, 0.72)
+    by_chance = [best, with_interval(0.66, -0.01, 2)]
+    assert [f.severity for f in findings(PerformanceDrop(), by_chance)] == ["info"]
+    real = [best, with_interval(0.66, 0.02, 2)]
+    assert [f.severity for f in findings(PerformanceDrop(), real)] == ["warning"]
+    small = [best, *(with_interval(0.70, 0.005, epoch) for epoch in (2, 3, 4, 5))]
+    assert [f.severity for f in findings(PerformanceDrop(), small)] == ["info", "info", "warning", "info"]
+
+
+def test_history_keeps_the_whole_run_in_bounded_memory() -> None:
+    history = CheckHistory(5)
+    for iteration in range(1, 20_001):
+        history.add(iteration, float(iteration))
+    assert MAX_POINTS / 2 <= len(history) < MAX_POINTS
+    assert history.iteration_at(0) == 1
+    assert history.means[0] == pytest.approx((1 + history.iteration_at(1) - 1) / 2)
+    assert history.index_after(10_000) == pytest.approx(len(history) / 2, abs=2)
+
+
+def finding(iteration: int, severity: str = "warning", kind: str = "loss_spike") -> Finding:
+    return Finding(
+        kind=kind,
+        severity=severity,  # type: ignore[arg-type]
+        epoch=1,
+        iteration=iteration,
+        metric="loss",
+        value=1.0,
+        evidence={},
+        time=0.0,
+    )
+
+
+def test_a_fault_that_lasts_is_said_once_and_counted() -> None:
+    cooldown = Cooldown(100)
+    said = [cooldown.sift([finding(iteration)]) for iteration in (10, 50, 109, 110)]
+    assert [len(each) for each in said] == [1, 0, 0, 1]
+    assert said[-1][0].evidence == {"held_back": 2}
+    assert cooldown.sift([finding(120, "critical"), finding(121, kind="divergence")]) != []
+
+
+@pytest.mark.parametrize(
+    ("facts", "interval"),
+    [
+        (RunFacts(), 50),
+        (RunFacts(total_epochs=300, epoch_length=2340), 50),
+        (RunFacts(total_epochs=5, epoch_length=100), 4),
+        (RunFacts(total_epochs=1, epoch_length=4), 1),
+    ],
+)
+def test_a_short_run_is_looked_at_more_often(facts: RunFacts, interval: int) -> None:
+    assert interval_for(facts, 50) == interval
