@@ -92,7 +92,7 @@ def diagnose(log: TrainingLog, *, language: str) -> Diagnosis:
     hits.sort(key=lambda hit: int(hit.series.rows[hit.index]))
     hits = _heard(hits)
     kinds = {hit.kind for hit in hits if hit.severity != "info"}
-    verdict = next((label for kind, label in _VERDICTS.items() if kind in kinds), "healthy")
+    verdict: Verdict = next((label for kind, label in _VERDICTS.items() if kind in kinds), "healthy")
     gravest = next((hit.series for hit in hits if _VERDICTS.get(hit.kind) == verdict), curve)
     return Diagnosis(
         verdict=verdict,
@@ -175,7 +175,7 @@ def _non_finite(roles: LogRoles) -> _Hit | None:
     for other, place in firsts:
         if other.rows[place] == row:
             values[other.name] = float(other.values[place])
-    evidence = {"mode": series.mode, "values": values, "finite": []}
+    evidence: dict[str, Any] = {"mode": series.mode, "values": values, "finite": []}
     return _Hit("non_finite", "critical", series, index, evidence)
 
 
@@ -213,7 +213,8 @@ def _loss_faults(roles: LogRoles, whole: Series, score: Series | None) -> Iterat
         }
         yield _Hit("divergence", "critical", settled, int(starts[divergence.index]), evidence)
     blocks, _ = condense(whole, MAX_POINTS)
-    stuck = find_no_learning(blocks) if len(settled.values) >= FEW_POINTS else None
+    young = len(settled.values) >= FEW_POINTS and not _begins_late(whole)
+    stuck = find_no_learning(blocks) if young else None
     rising = score is not None and (
         trend(score.values) > 2.0 or (improving and _fraction(score.values[-3:]) > 0.7)
     )
@@ -262,6 +263,12 @@ def _score_faults(roles: LogRoles, score: Series) -> Iterator[_Hit]:
             "num_evaluations": collapse.num_low,
         }
         yield _Hit("metric_collapse", "critical", score, collapse.index, evidence)
+
+
+def _begins_late(loss: Series) -> bool:
+    """Whether the log is a late piece of a run: what it had to learn it may have learnt before."""
+    first, last = float(loss.epochs[0]), float(loss.epochs[-1])
+    return first >= 5 and first > 3 * (last - first + 1)
 
 
 def _ends_near_best(scores: Floats) -> bool:

@@ -49,10 +49,10 @@ def find_spikes(
         jumps = (ratios >= ratio) & far
     spikes = []
     previous = -window
-    for index in np.flatnonzero(jumps):
-        if index - previous >= window and _comes_back(level, int(index), float(averages[index])):
+    for index in np.flatnonzero(jumps).tolist():
+        if index - previous >= window and _comes_back(level, index, float(averages[index])):
             spikes.append(
-                Spike(int(index), float(values[index]), float(averages[index] - shift), float(ratios[index]))
+                Spike(index, float(values[index]), float(averages[index] - shift), float(ratios[index]))
             )
         previous = index
     return spikes
