@@ -40,7 +40,10 @@ def _loss_spike(finding: Finding) -> str:
 def _performance_drop(finding: Finding) -> str:
     evidence = finding.evidence
     return guide_text.performance_drop(
-        metric=finding.metric or "AP", current=evidence["current"], best=evidence["best"], drop=evidence["drop"]
+        metric=finding.metric or "AP",
+        current=evidence["current"],
+        best=evidence["best"],
+        drop=evidence["drop"],
     )
 
 

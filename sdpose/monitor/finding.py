@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sdpose.monitor.alert import Severity
+from sdpose.monitor.record import Record
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,3 +24,26 @@ class Finding:
     evidence: Mapping[str, Any]
     """The numbers that the message shows, at full precision."""
     time: float
+
+    @classmethod
+    def at(
+        cls,
+        record: Record,
+        *,
+        kind: str,
+        severity: Severity,
+        metric: str | None,
+        value: float | None,
+        evidence: Mapping[str, Any],
+    ) -> Finding:
+        """A finding that stands where `record` does."""
+        return cls(
+            kind=kind,
+            severity=severity,
+            epoch=record.epoch,
+            iteration=record.iteration,
+            metric=metric,
+            value=value,
+            evidence=evidence,
+            time=record.time,
+        )

@@ -42,26 +42,9 @@ def trailing_means(values: Floats, window: int) -> Floats:
     """Mean of the `window` values before each; NaN where there are fewer. (n,) -> (n,)"""
     means = np.full(len(values), np.nan)
     if len(values) > window:
-        means[window:] = sliding_window_view(values, window)[:-1].mean(axis=1)
+        sums = np.convolve(values, np.ones(window), mode="valid")
+        means[window:] = sums[:-1] / window
     return means
-
-
-def trailing_spreads(values: Floats, window: int, at_least: int) -> tuple[Floats, Floats]:
-    """Median and robust spread of up to `window` values before each; NaN with fewer than `at_least`.
-
-    (n,) -> (n,), (n,)
-    """
-    size = len(values)
-    medians, spreads = np.full(size, np.nan), np.full(size, np.nan)
-    for end in range(at_least, min(window, size)):
-        medians[end] = np.median(values[:end])
-        spreads[end] = robust_spread(values[:end])
-    if size > window:
-        windows = sliding_window_view(values, window)[:-1]
-        middle = np.median(windows, axis=1)
-        medians[window:] = middle
-        spreads[window:] = MAD_TO_STD * np.median(np.abs(windows - middle[:, None]), axis=1)
-    return medians, spreads
 
 
 def smooth(values: Floats, window: int) -> Floats:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
-from sdpose.monitor.robust import Floats, smooth, trailing_means, trailing_spreads
+from sdpose.monitor.robust import Floats, median, robust_spread, smooth, trailing_means
 
 # What "usual noise" is measured over, in values before the jump.
 NOISE_WINDOW = 50
 # Spreads above the median. A curve whose noise alone reaches this far has no spikes.
-NUM_SPREADS = 4.5
+NUM_SPREADS = 4.0
+# The largest of n values of pure noise lies about sqrt(2 ln n) spreads out, and the spread itself is an estimate.
+EXTREME = 1.3
 # A curve has come back when it is within this much of the average before the jump.
 BACK = 1.4
 
@@ -41,21 +44,30 @@ def find_spikes(
     shift = 0.0 if lowest >= 0 else -lowest
     level = values + shift
     averages = trailing_means(level, window)
+    with np.errstate(invalid="ignore"):
+        jumps = np.flatnonzero((averages > absolute_floor) & (level >= ratio * averages))
     logs = np.log(np.maximum(level, absolute_floor))
-    medians, spreads = trailing_spreads(logs, NOISE_WINDOW, window)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        ratios = np.where(averages > absolute_floor, level / averages, np.nan)
-        far = logs - medians > NUM_SPREADS * np.maximum(spreads, 1e-3)
-        jumps = (ratios >= ratio) & far
     spikes = []
     previous = -window
-    for index in np.flatnonzero(jumps).tolist():
-        if index - previous >= window and _comes_back(level, index, float(averages[index])):
+    for index in jumps.tolist():
+        apart = index - previous >= window
+        if apart and _beyond_noise(logs, index) and _comes_back(level, index, float(averages[index])):
             spikes.append(
-                Spike(index, float(values[index]), float(averages[index] - shift), float(ratios[index]))
+                Spike(
+                    index,
+                    float(values[index]),
+                    float(averages[index] - shift),
+                    float(level[index] / averages[index]),
+                )
             )
         previous = index
     return spikes
+
+
+def _beyond_noise(logs: Floats, index: int) -> bool:
+    before = logs[max(0, index - NOISE_WINDOW) : index]
+    num_spreads = max(NUM_SPREADS, EXTREME * math.sqrt(2.0 * math.log(len(logs))))
+    return float(logs[index]) - median(before) > num_spreads * robust_spread(before, floor=1e-3)
 
 
 def _comes_back(level: Floats, index: int, average: float) -> bool:

@@ -133,23 +133,24 @@ def _restarts(records: Iterable[Records]) -> list[int]:
     steps = np.concatenate([group.steps for group in placed])[order]
     epochs = np.concatenate([group.epochs for group in placed])[order]
     rows = rows[order]
-    by_step = steps if np.isfinite(steps).mean() > 0.5 else epochs
-    known = np.isfinite(by_step)
-    return [int(row) for row in rows[known][_falls(by_step[known])]]
+    by_step = bool(np.isfinite(steps).mean() > 0.5)
+    places = steps if by_step else epochs
+    known = np.isfinite(places)
+    return [int(row) for row in rows[known][_falls(places[known], jitters=by_step)]]
 
 
-def _falls(places: Floats) -> list[int]:
-    """Indices at which `places` (n,) goes back by more than jitter, and does not return at once."""
+def _falls(places: Floats, *, jitters: bool) -> list[int]:
+    """Indices at which `places` (n,) goes back, by more than jitter where it may have some, and does not return at once."""
     if len(places) < 2:
         return []
     changes = np.diff(places)
     rising = changes[changes > 0]
-    jitter = float(np.median(rising)) if len(rising) else 0.0
+    jitter = float(np.median(rising)) if jitters and len(rising) else 0.0
     found = []
     for index in np.flatnonzero(changes < 0) + 1:
         before, now = places[index - 1], places[index]
         stays = index + 1 >= len(places) or places[index + 1] < before
-        if stays and (before - now > 2 * jitter or now <= places[: index].min()):
+        if stays and (before - now > 2 * jitter or now <= places[:index].min()):
             found.append(int(index))
     return found
 
@@ -174,3 +175,17 @@ _FACTS: Mapping[str, re.Pattern[str]] = {
     "total_epochs": re.compile(r"\b(?:max_epochs|total_epochs|num_train_epochs|num_epochs|epochs)" + _NUMBER),
     "seed": re.compile(r"\bseed" + _NUMBER),
 }
+
+
+def line_list(numbers: Sequence[int]) -> str:
+    """`line 3`, or `lines 3, 7-9 and 12 more`."""
+    spans: list[list[int]] = []
+    for number in numbers:
+        if spans and number == spans[-1][1] + 1:
+            spans[-1][1] = number
+        else:
+            spans.append([number, number])
+    shown = [str(first) if first == last else f"{first}-{last}" for first, last in spans[:5]]
+    rest = sum(last - first + 1 for first, last in spans[5:])
+    more = f" and {rest} more" if rest else ""
+    return f"line{'s' if len(numbers) > 1 else ''} {', '.join(shown)}{more}"
