@@ -1,0 +1,1 @@
+"""Side-by-side measurements. Run from the root of the repository, as modules: `python -m benchmarks.monitor`."""
