@@ -43,6 +43,8 @@ class RunFacts:
     """Epochs between evaluations."""
     checkpoint_interval: int | None = None
     """Epochs between checkpoints epoch_N.pth."""
+    checkpoint_mib: float | None = None
+    """What one checkpoint needs on the disk."""
     saves_best: bool = True
     """Whether the best evaluation is kept as best_AP_epoch_N.pth."""
     language: str | None = None
