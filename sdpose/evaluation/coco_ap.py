@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
 from sdpose.evaluation.coco_input import fill_areas, read_ground_truth, read_results
+from sdpose.evaluation.scene import Scene, make_scene
 
 Protocol = Literal["coco", "crowdpose"]
 
@@ -41,9 +43,31 @@ def evaluate_results(
     has none the same is taken, and a line in the log says so. Raises SdposeError for files that are not
     annotations or results of K joints.
     """
+    return score_results(ann_file, results, sigmas, image_ids=image_ids, protocol=protocol).metrics
+
+
+@dataclass(frozen=True)
+class Scores:
+    """AP and AR, and what they were computed from."""
+
+    metrics: dict[str, float] = field(default_factory=dict)
+    """As `evaluate_results` gives them."""
+    scene: Scene | None = None
+    """None where nobody is annotated, or persons of several categories, of whose AP the mean is taken."""
+
+
+def score_results(
+    ann_file: Path | str | Mapping[str, Any],
+    results: Sequence[Mapping[str, Any]] | Path | str,
+    sigmas: Sequence[float],
+    *,
+    image_ids: Collection[int] | None = None,
+    protocol: Protocol | None = None,
+) -> Scores:
+    """`evaluate_results`, and everything that is needed to go on from there."""
     truth = read_ground_truth(ann_file, len(sigmas))
     if truth is None:
-        return {}
+        return Scores()
     if protocol is None:
         crowded = bool(truth["images"]) and all("crowdIndex" in image for image in truth["images"])
         protocol = "crowdpose" if crowded else "coco"
@@ -53,20 +77,20 @@ def evaluate_results(
     wanted = known if image_ids is None else known & {int(image_id) for image_id in image_ids}
     evaluation = _Evaluation(truth, found, sigmas)
     evaluation.run(wanted)
+    scene = evaluation.scene(truth, found, wanted, len(sigmas))
+    values = [evaluation.precision(), evaluation.precision(0.5), evaluation.precision(0.75)]
     if protocol == "coco":
         sizes = ("medium", "large")
-        values = [evaluation.precision(), evaluation.precision(0.5), evaluation.precision(0.75)]
         values += [evaluation.precision(size=size) for size in sizes]
         values += [evaluation.recall(), evaluation.recall(0.5), evaluation.recall(0.75)]
         values += [evaluation.recall(size=size) for size in sizes]
-        return dict(zip(COCO_NAMES, values, strict=True))
-    values = [evaluation.precision(), evaluation.precision(0.5), evaluation.precision(0.75)]
+        return Scores(dict(zip(COCO_NAMES, values, strict=True)), scene)
     values += [evaluation.recall(), evaluation.recall(0.5), evaluation.recall(0.75)]
     crowding = {image["id"]: float(image["crowdIndex"]) for image in truth["images"]}
     for low, high in zip((-np.inf, *_CROWD_LIMITS), (*_CROWD_LIMITS, np.inf), strict=True):
         evaluation.run({image_id for image_id in wanted if low <= crowding[image_id] < high})
         values.append(evaluation.precision())
-    return dict(zip(CROWDPOSE_NAMES, values, strict=True))
+    return Scores(dict(zip(CROWDPOSE_NAMES, values, strict=True)), scene)
 
 
 class _Evaluation:
@@ -92,6 +116,17 @@ class _Evaluation:
             self._engine.params.imgIds = sorted(image_ids)
             self._engine.evaluate()
             self._engine.accumulate()
+
+    def scene(
+        self, truth: dict[str, Any], found: list[dict[str, Any]], image_ids: set[int], num_keypoints: int
+    ) -> Scene | None:
+        """What was matched in the last run."""
+        categories = self._engine.params.catIds
+        if not self._anything or len(categories) != 1:
+            return None
+        ids = np.array(sorted(image_ids), np.int64)
+        # `ious` is the library's table of OKS, by image and category.
+        return make_scene(truth, found, ids, categories[0], self._engine.ious, num_keypoints)
 
     def precision(self, oks: float | None = None, *, size: str = "all") -> float:
         return self._mean("precision", oks, size)

@@ -33,14 +33,26 @@ def oks_to_truth(
     predicted (P, K, 2 or more) and truth (T, K, 2 or more) image pixels; visible (T, K), joints > 0 count;
     areas (T,) px^2 of the annotations. A person without a visible joint gives 0.
     """
-    predicted_xy = np.asarray(predicted, dtype=np.float64)[..., :2]
-    truth_xy = np.asarray(truth, dtype=np.float64)[..., :2]
-    squared = np.square(predicted_xy[:, None] - truth_xy[None]).sum(3)  # (P, T, K)
-    variances = (2 * np.asarray(sigmas, dtype=np.float64)) ** 2
-    scale = np.asarray(areas, dtype=np.float64) + np.spacing(1)  # (T,)
-    similar = np.exp(-squared / variances / scale[:, None] / 2)
+    similar = joint_similarity(
+        np.asarray(predicted)[:, None], np.asarray(truth)[None], np.asarray(areas)[None], sigmas
+    )  # (P, T, K)
     labelled = np.asarray(visible) > 0  # (T, K)
     return (similar * labelled).sum(2) / np.maximum(labelled.sum(1), 1)
+
+
+def joint_similarity(
+    predicted: ArrayLike, truth: ArrayLike, areas: ArrayLike, sigmas: Sequence[float]
+) -> NDArray[np.float64]:
+    """How near each predicted joint is to the true one, 0 to 1, whose mean over labelled joints is OKS: (..., K).
+
+    predicted and truth (..., K, 2 or more) image pixels; areas (...) px^2 of the annotated persons.
+    """
+    predicted_xy = np.asarray(predicted, dtype=np.float64)[..., :2]
+    truth_xy = np.asarray(truth, dtype=np.float64)[..., :2]
+    squared = np.square(predicted_xy - truth_xy).sum(-1)
+    variances = (2 * np.asarray(sigmas, dtype=np.float64)) ** 2
+    scale = np.asarray(areas, dtype=np.float64) + np.spacing(1)
+    return np.asarray(np.exp(-squared / variances / scale[..., None] / 2))
 
 
 def oks_nms(
