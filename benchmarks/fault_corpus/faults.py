@@ -216,10 +216,17 @@ FAULTS: Mapping[str, Fault] = {
         ),
         Fault(
             "corrupt_images",
-            "two thirds of every picture's bytes are lost; they decode, the rest is grey",
+            "the lower two thirds of every picture are grey, as a lenient program saves a file cut short",
             **_people("corrupt_images"),
             expected=(*_AP_DOWN, *_LOSS_UP, "dead_heatmaps"),
             verdicts=_UNTAUGHT,
+        ),
+        Fault(
+            "unreadable_images",
+            "two thirds of every picture's bytes are lost",
+            **_people("unreadable_images"),
+            expected=(),
+            verdicts=(),
         ),
         Fault(
             "frozen_backbone",

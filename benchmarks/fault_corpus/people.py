@@ -9,6 +9,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
+
 from sdpose.data.synthetic import make_dataset
 from sdpose.skeleton import COCO17
 
@@ -103,13 +106,20 @@ def _foreign_annotations(root: Path, whole: Path, folder: Path, seed: int) -> No
 
 
 def _cut_images_short(root: Path, whole: Path, *_: object) -> None:
-    """All but the first third of every picture is lost, as after an interrupted copy; decoders fill up with grey."""
-    for part in ("train2017", "val2017"):
-        (root / part).unlink()
-        (root / part).mkdir()
-        for picture in (whole / part).glob("*.jpg"):
-            content = picture.read_bytes()
-            (root / part / picture.name).write_bytes(content[: len(content) // 3])
+    """All but the first third of every picture's bytes is lost, as after an interrupted copy."""
+    _edit_pictures(root, whole, lambda content: content[: len(content) // 3])
+
+
+def _grey_out_images(root: Path, whole: Path, *_: object) -> None:
+    """The lower two thirds of every picture are grey, which is what a lenient program saves of a file cut short."""
+
+    def greyed(content: bytes) -> bytes:
+        picture = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+        assert picture is not None
+        picture[picture.shape[0] // 3 :] = 128
+        return cv2.imencode(".jpg", picture)[1].tobytes()
+
+    _edit_pictures(root, whole, greyed)
 
 
 EDITS: Mapping[str, Callable[[Path, Path, Path, int], None]] = {
@@ -119,8 +129,17 @@ EDITS: Mapping[str, Callable[[Path, Path, Path, int], None]] = {
     "empty_box_file": _empty_boxes,
     "foreign_box_file": _foreign_boxes,
     "wrong_evaluation_file": _foreign_annotations,
-    "corrupt_images": _cut_images_short,
+    "corrupt_images": _grey_out_images,
+    "unreadable_images": _cut_images_short,
 }
+
+
+def _edit_pictures(root: Path, whole: Path, change: Callable[[bytes], bytes]) -> None:
+    for part in ("train2017", "val2017"):
+        (root / part).unlink()
+        (root / part).mkdir()
+        for picture in (whole / part).glob("*.jpg"):
+            (root / part / picture.name).write_bytes(change(picture.read_bytes()))
 
 
 def _edit_annotations(path: Path, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:

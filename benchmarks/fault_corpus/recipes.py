@@ -1,7 +1,8 @@
 """The healthy trainings in which faults are planted.
 
 All go on from the shipped weights of the demo model (0.54 M parameters, a true SDPose) on people drawn for each seed,
-with the real loader and the real evaluation; `scratch` begins with random weights and is there for its AP of 0. They
+with the real loader and the real evaluation; `scratch` is the
+beginning of a longer run from random weights, there for its AP of 0. They
 differ in what a monitor may trip over: schedule, warm-up, clipping, batch size, optimizer.
 """
 
@@ -32,12 +33,14 @@ class Recipe:
     changes: Mapping[str, Any] = field(default_factory=dict)
     config: Path = DEMO
     weights: Path | None = WEIGHTS
+    total_epochs: int = EPOCHS
+    """More than EPOCHS: the run is interrupted after these, being the beginning of a longer one."""
 
     @property
     def settings(self) -> dict[str, Any]:
         """All changes to the config."""
         return {
-            "total_epochs": EPOCHS,
+            "total_epochs": self.total_epochs,
             "optimizer.lr": self.lr,
             "runtime.limit_train_batches": self.epoch_length,
             "runtime.rescue_minutes": 0.0,
@@ -118,6 +121,7 @@ RECIPES: Mapping[str, Recipe] = {
             batch_size=8,
             config=FROM_SCRATCH,
             weights=None,
+            total_epochs=32,
             changes={
                 "lr_config": _schedule("CosineAnnealing", min_lr_ratio=0.01, **_WARMUP),
                 "log_config.interval": 12,

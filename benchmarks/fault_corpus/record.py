@@ -29,11 +29,12 @@ import torch
 from benchmarks.fault_corpus import faults, people, recording
 from benchmarks.fault_corpus.corpus_file import FOLDER, HEALTHY, Header, write_run
 from benchmarks.fault_corpus.faults import FAULTS, Case, Fault, Stage
-from benchmarks.fault_corpus.recipes import Recipe, recipe_of
+from benchmarks.fault_corpus.recipes import EPOCHS, Recipe, recipe_of
 from sdpose.config.settings import Settings, load_settings
 from sdpose.errors import SdposeError
 from sdpose.fit import FitOptions, SilentConsole, fit
 
+_ENDED = {0: "finished", 130: "interrupted"}
 SCRATCH = Path(tempfile.gettempdir()) / "sdpose_fault_corpus"
 
 
@@ -147,7 +148,7 @@ def _train(job: Job, work_dir: Path, scratch: Path) -> str:
                 stack.enter_context(stage.plant())
             try:
                 outcome = fit(_settings(job, fault, stage, scratch), options, SilentConsole())
-                ended = "finished" if outcome.exit_code == 0 else "stopped by the run itself"
+                ended = _ENDED.get(outcome.exit_code, "stopped by the run itself")
             except SdposeError as error:
                 ended = f"refused: {str(error).splitlines()[0].replace(str(scratch), '...')}"
     if ended.startswith("stopped"):
@@ -159,7 +160,8 @@ def _train(job: Job, work_dir: Path, scratch: Path) -> str:
 def _stages(job: Job, fault: Fault | None, case: Case) -> list[Stage]:
     if fault is not None:
         return fault.stages(case)
-    return [Stage(stop_after=faults.MIDDLE), Stage()] if job.resumed else [Stage()]
+    last = Stage(stop_after=EPOCHS if job.recipe.total_epochs > EPOCHS else None)
+    return [Stage(stop_after=faults.MIDDLE), last] if job.resumed else [last]
 
 
 def _settings(job: Job, fault: Fault | None, stage: Stage, scratch: Path) -> Settings:

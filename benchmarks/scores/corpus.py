@@ -27,6 +27,9 @@ VERDICT_OF_KIND: Mapping[str, str] = {
     "loss_spike": "spike",
 }
 
+BROKEN = "hook_failed"
+"""No alarm, but a monitor that broke: it makes the outcome `failed`."""
+
 
 def watch(run: CorpusRun) -> Outcome:
     """What the monitor says to the run, alarm by alarm, each at the record that raised it."""
@@ -43,6 +46,7 @@ def watch(run: CorpusRun) -> Outcome:
                 verdict=VERDICT_OF_KIND.get(alert.kind),
             )
             for alert in alerts
+            if alert.kind != BROKEN
         )
 
     monitor, place = _fresh_monitor(), 0.0
@@ -55,7 +59,7 @@ def watch(run: CorpusRun) -> Outcome:
             place = float(event.iteration)
             add(monitor.observe([event]), place)
     add(monitor.finish(run.header.ended), place)
-    broken = [alert for alert in said if alert.kind == "hook_failed"]
+    broken = [alert for alert in said if alert.kind == BROKEN]
     return Outcome(
         truth=truth_of(run),
         alarms=tuple(alarms),

@@ -52,8 +52,8 @@ significant digits); the first line of each file says what was planted and with 
 
 Seeds 0 and 3 have the fault from the start, 1 and 2 from the middle (interrupted after an epoch, resumed with another
 config or other files); what happens once happens at iteration 11 or in the second half. Every faulty run has its
-healthy twin with the same recipe and seed. More healthy runs are there to trip over: other seeds, random weights
-whose AP stays 0 throughout, resumed without any change, two processes.
+healthy twin with the same recipe and seed. More healthy runs are there to trip over: other seeds, the first six
+of 32 epochs from random weights (AP 0 throughout), resumed without any change, two processes.
 
 Thresholds may be tuned on the tuning half only: seeds 0, 1, 4, 5 ... with the recipes `cosine` (Adam, warm-up,
 cosine, clipping that never acts) and `step` (AdamW, no warm-up, a step to a tenth, no clipping). The reporting half

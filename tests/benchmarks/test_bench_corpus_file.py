@@ -103,7 +103,15 @@ def test_a_recorded_run_tells_what_was_done_and_what_was_seen(path: Path) -> Non
     assert header.command.endswith(f"--only {header.name}")
     assert header.ended
     if header.fault == "healthy":
-        assert header.planted_at is None and header.verdicts == ("healthy",) and header.ended == "finished"
+        assert (
+            header.planted_at is None
+            and header.verdicts == ("healthy",)
+            and header.ended
+            in (
+                "finished",
+                "interrupted",
+            )
+        )
     else:
         assert header.fault in FAULTS and header.planted_at is not None
         assert (FOLDER / f"{header.twin}.jsonl").is_file()
