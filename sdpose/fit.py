@@ -8,6 +8,7 @@ import random
 from collections.abc import Callable
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -39,11 +40,14 @@ from sdpose.training.checkpoint_store import CheckpointStore
 from sdpose.training.disk_space import estimated_checkpoint_bytes
 from sdpose.training.distributed import World, init_from_environment
 from sdpose.training.logs import RunLog
-from sdpose.training.loop import LoopSettings, Progress, TrainingLoop
+from sdpose.training.loop import LoopSettings, StepOutput, TrainingLoop
 from sdpose.training.optim import load_optimizer_state
+from sdpose.training.progress import Progress
 from sdpose.training.random_state import restore_random_state
 from sdpose.training.resume import resolve_resume
 from sdpose.training.signals import StopRequest
+from sdpose.training.state import TrainingState
+from sdpose.training.vital_signs import output_signs, weight_signs
 
 
 class FitConsole(Protocol):
@@ -158,10 +162,11 @@ def _fit(
     )
     with log, closing(loader):
         monitor = Monitor(build_hooks(settings, user_code), log=log.info)
+        state = TrainingState(model, optimizer, machine.device)
         run = Run(
             settings=settings,
             model=model,
-            optimizer=optimizer,
+            state=state,
             monitor=monitor,
             store=store,
             evaluator=evaluator,
@@ -177,9 +182,9 @@ def _fit(
         )
         clip = settings.optimizer_config.grad_clip
         loop = TrainingLoop(
+            state=state,
             compute_losses=_training_step(settings, trained, criterion, machine),
             total_loss=total_loss,
-            optimizer=optimizer,
             schedule=build_schedule_from(settings, settings.optimizer.lr * lr_factor),
             loader=loader,
             events=run,
@@ -190,18 +195,20 @@ def _fit(
                 norm_type=clip.norm_type if clip else 2.0,
                 cumulative_iters=settings.optimizer_config.cumulative_iters,
             ),
-            mean_over_ranks=world.mean_over_ranks if world.size > 1 else None,
+            signs_at_end=partial(weight_signs, model, optimizer),
+            world=world,
             no_sync=_no_sync(trained),
         )
-        run.window = loop.window
         facts = _facts(settings, model, work_dir, world, seed, len(loader), options)
+        checkpoint_mib = estimated_checkpoint_bytes(model, optimizer) / 2**20
+        facts = dataclasses.replace(facts, checkpoint_mib=checkpoint_mib)
         _say_start(run, facts, len(dataset))
         if set_aside is not None:
             log.startup(f"the checkpoints of the run before are kept in {set_aside}", shown=True)
         for line in (*dataset.table.notes, *backbone_notes, *warnings, *notes):
             log.warning(line)
         if resumed is not None:
-            loop.progress = _restore(resumed, run, loop, world, machine, log)
+            _restore(resumed, run)
             facts = dataclasses.replace(facts, start_iteration=loop.progress.iteration)
         return _run_to_the_end(run, loop, facts)
 
@@ -337,25 +344,28 @@ def _no_sync(trained: nn.Module) -> Callable[[], AbstractContextManager[None]]:
 
 def _training_step(
     settings: Settings, trained: nn.Module, criterion: SDPoseLoss, machine: Machine
-) -> Callable[[Any], dict[str, Tensor]]:
-    """A batch of uint8 crops and joints -> loss terms and `acc_pose`; all of it on the device."""
+) -> Callable[[Any], StepOutput]:
+    """A batch of uint8 crops and joints -> loss terms, `acc_pose` and vital signs; all of it on the device."""
     normalize = build_normalizer(settings, "train").to(machine.device)
 
-    def compute_losses(batch: Any) -> dict[str, Tensor]:
+    def compute_losses(batch: Any) -> StepOutput:
         batch = to_device(batch, machine.device)
         target, weight = training_targets(settings, batch)
         with machine.autocast():
             cycles = trained(normalize(batch.images))
         terms: dict[str, Tensor] = criterion(cycles, target, weight)
-        return {**terms, "acc_pose": pose_accuracy(cycles, target, weight)}
+        first = cycles[0]
+        return StepOutput(
+            terms={**terms, "acc_pose": pose_accuracy(cycles, target, weight)},
+            signs=output_signs(first.heatmaps, first.keypoint_tokens, first.visual_tokens),
+        )
 
     return compute_losses
 
 
-def _restore(
-    resumed: Checkpoint, run: Run, loop: TrainingLoop, world: World, machine: Machine, log: RunLog
-) -> Progress:
+def _restore(resumed: Checkpoint, run: Run) -> None:
     """Put everything back where the checkpoint stands; says so when that cannot be exact."""
+    log, world, state = run.log, run.world, run.state
     if run.store is not None:
         run.store.continue_from(resumed)
     saved = resumed.resume
@@ -375,14 +385,14 @@ def _restore(
         progress.batch = saved["batch"]
         run.monitor.load_state_dict(saved["monitor"])
         run.pending_evaluation = saved["pending_evaluation"]
-        loop.window.load_state_dict(saved["windows"][world.rank])
-        restore_random_state(saved["random_states"][world.rank], machine.device)
+        state.window.load_state_dict(saved["windows"][world.rank])
+        restore_random_state(saved["random_states"][world.rank], state.device)
+    state.progress.move_to(progress)
     if resumed.meta.get("seed") not in (None, run.seed):
         log.warning(
             f"{resumed.path} was trained with seed {resumed.meta['seed']}, now it is {run.seed}: not bit-exact"
         )
     log.info(f"resumed epoch {resumed.epoch}, iter {resumed.iteration}")
-    return progress
 
 
 def _facts(

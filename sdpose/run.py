@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
-from torch.optim import Optimizer
 
 from sdpose.assemble.machine import Machine
 from sdpose.config.settings import Settings
@@ -23,11 +22,13 @@ from sdpose.training.distributed import World
 from sdpose.training.environment import environment_text
 from sdpose.training.log_format import TrainEntry, ValEntry
 from sdpose.training.logs import RemainingTime, RunLog
-from sdpose.training.loop import Progress
+from sdpose.training.machine_signs import machine_signs, rank_spread
 from sdpose.training.optim import optimizer_state
-from sdpose.training.probes import IterationValues, ProbeWindow, weighted_means
+from sdpose.training.probes import Interval, weighted_means
+from sdpose.training.progress import Progress
 from sdpose.training.random_state import random_state
 from sdpose.training.signals import StopRequest
+from sdpose.training.state import TrainingState
 
 if TYPE_CHECKING:
     from sdpose.evaluate import Evaluator
@@ -53,7 +54,7 @@ class Run:
         *,
         settings: Settings,
         model: SDPose,
-        optimizer: Optimizer,
+        state: TrainingState,
         monitor: Monitor,
         store: CheckpointStore | None,
         evaluator: Evaluator | None,
@@ -69,7 +70,7 @@ class Run:
     ) -> None:
         self.settings = settings
         self.model = model
-        self.optimizer = optimizer
+        self.state = state
         self.monitor = monitor
         self.store = store
         self.evaluator = evaluator
@@ -79,9 +80,9 @@ class Run:
         self.machine = machine
         self.stop = stop
         self.work_dir = work_dir
+        self.checkpoint_dir = Path(settings.checkpoint_config.out_dir or work_dir)
         self.seed = seed
         self.epoch_length = epoch_length
-        self.window: ProbeWindow = ProbeWindow()
         self.pending_evaluation = False
         self.problems = ProblemLog(num_images, log.warning)
         self.alert_file = AlertFile(work_dir / "alerts.jsonl", log=log.warning) if world.is_main else None
@@ -106,12 +107,16 @@ class Run:
             # The checkpoint was written before its epoch was evaluated.
             self._evaluate(progress)
 
-    def batch_loaded(self, batch: PoseBatch) -> None:
+    def batch_loaded(self, batch: PoseBatch) -> int:
         self.problems.add(batch.problems)
+        return sum(problem is not None for problem in batch.problems)
 
-    def interval_finished(self, iterations: list[IterationValues], progress: Progress, *, log: bool) -> None:
+    def interval_started(self, progress: Progress) -> None: ...
+
+    def interval_finished(self, interval: Interval, progress: Progress, *, log: bool) -> bool:
+        iterations = interval.iterations
         means = weighted_means(iterations)
-        eta_s = self._remaining.update(progress.iteration, sum(entry.elapsed_s for entry in iterations))
+        eta_s = self._remaining.update(progress.iteration, sum(entry.host.elapsed_s for entry in iterations))
         if log:
             elapsed_s, data_s = means.pop("time"), means.pop("data_time")
             self.log.train(
@@ -119,7 +124,7 @@ class Run:
                     epoch=progress.epoch + 1,
                     iteration=progress.batch,
                     epoch_length=self.epoch_length,
-                    lr=iterations[-1].lr,
+                    lr=iterations[-1].host.lr,
                     eta_s=eta_s,
                     time_s=elapsed_s,
                     data_time_s=data_s,
@@ -128,9 +133,10 @@ class Run:
                 ),
                 run_iteration=progress.iteration,
             )
-        alerts = self.monitor.observe(self._records(iterations, progress))
+        alerts = self.monitor.observe(self._records(interval, progress))
         self._say(alerts)
         self._obey(alerts)
+        return False
 
     def iteration_finished(self, progress: Progress) -> bool:
         self._show(progress)
@@ -179,27 +185,44 @@ class Run:
 
     # Records and alerts ------------------------------------------------------------------------------------------
 
-    def _records(self, iterations: Sequence[IterationValues], progress: Progress) -> list[Record]:
-        first = progress.iteration - len(iterations)
-        first_batch = progress.batch - len(iterations)
+    def _records(self, interval: Interval, progress: Progress) -> list[Record]:
         now = time.time()
+        last = interval.iterations[-1]
         return [
             Record(
                 mode="train",
                 epoch=progress.epoch + 1,
-                iteration=first + number,
-                epoch_iteration=first_batch + number,
+                iteration=entry.host.iteration,
+                epoch_iteration=entry.host.batch,
                 epoch_length=self.epoch_length,
                 values={
-                    **entry.values,
-                    "lr": entry.lr,
-                    "time": entry.elapsed_s,
-                    "data_time": entry.data_s,
+                    **entry.logged,
+                    **entry.probed,
+                    "lr": entry.host.lr,
+                    "lr_expected": entry.host.lr_expected,
+                    "time": entry.host.elapsed_s,
+                    "data_time": entry.host.data_s,
+                    **(self._values_at_end(interval) if entry is last else {}),
                 },
                 time=now,
+                details={"loss_per_rank": list(interval.loss_per_rank)}
+                if entry is last and self.world.size > 1
+                else {},
             )
-            for number, entry in enumerate(iterations, start=1)
+            for entry in interval.iterations
         ]
+
+    def _values_at_end(self, interval: Interval) -> dict[str, float]:
+        """What is measured once an interval."""
+        values = {**interval.at_end, **machine_signs(self.checkpoint_dir)}
+        if self.machine.device.type == "cuda":
+            values["memory"] = torch.cuda.max_memory_allocated(self.machine.device) / 2**20
+        if self.world.size > 1:
+            values["rank_spread"] = rank_spread(interval.loss_per_rank)
+        num_unusable = sum(entry.host.num_unusable for entry in interval.iterations)
+        if num_unusable:
+            values["samples_skipped"] = num_unusable
+        return values
 
     def _say(self, alerts: Sequence[Alert]) -> None:
         for alert in alerts:
@@ -239,14 +262,16 @@ class Run:
     def _checkpoint(self, progress: Progress) -> Checkpoint:
         """Everything an exact resume needs. All ranks must call it: each adds what only it knows."""
         broken = [
-            name for name, tensor in self.model.state_dict().items() if not bool(torch.isfinite(tensor).all())
+            name
+            for name, tensor in self.state.model.state_dict().items()
+            if not bool(torch.isfinite(tensor).all())
         ]
         if broken:
             raise RunFailed(
                 f"weights are not finite ({broken[0]} and {len(broken) - 1} more), so they are not saved"
             )
         own: dict[str, Any] = {
-            "window": self.window.state_dict(),
+            "window": self.state.window.state_dict(),
             "random_state": random_state(self.machine.device),
         }
         ranks = self.world.gather_objects(own)
@@ -268,8 +293,8 @@ class Run:
                 config_text=self.config_text,
                 hook_msgs=self.store.hook_msgs() if self.store else {},
             ),
-            state_dict=model_state(self.model),
-            optimizer=optimizer_state(self.optimizer),
+            state_dict=model_state(self.state.model),
+            optimizer=optimizer_state(self.state.optimizer),
             resume=resume,
         )
 
@@ -284,7 +309,7 @@ class Run:
             if line not in self._said:
                 self._said.add(line)
                 self.log.warning(line)
-        lr = self.optimizer.param_groups[0]["lr"]
+        lr = self.state.optimizer.param_groups[0]["lr"]
         record = Record(
             mode="val",
             epoch=progress.epoch,

@@ -1,8 +1,8 @@
 """The training loop.
 
 It knows nothing of poses: a step turns a batch into named loss terms, everything else (what to log, when to save,
-how to evaluate) is told to `LoopEvents`. The order of a step is the published one: learning rate, forward and losses,
-backward, clipping, optimizer.
+how to evaluate, what to repair) is told to `LoopEvents`. The order of a step is the published one: learning rate,
+forward and losses, backward, clipping, optimizer.
 """
 
 from __future__ import annotations
@@ -10,30 +10,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sized
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, Protocol
 
 from torch import Tensor
-from torch.optim import Optimizer
 
+from sdpose.training.distributed import World
 from sdpose.training.optim import clip_gradients, set_learning_rate
-from sdpose.training.probes import IterationValues, ProbeWindow
+from sdpose.training.probes import HostValues, Interval
+from sdpose.training.progress import Progress
 from sdpose.training.schedule import LrSchedule
-
-
-@dataclass
-class Progress:
-    """Where a run stands. It rides in every checkpoint."""
-
-    epoch: int = 0
-    """Finished epochs."""
-    batch: int = 0
-    """Finished batches of the epoch under way."""
-    iteration: int = 0
-    """Finished iterations since the very start."""
-
-    def to_json(self) -> dict[str, int]:
-        return asdict(self)
+from sdpose.training.state import TrainingState
 
 
 @dataclass(frozen=True)
@@ -50,6 +37,15 @@ class LoopSettings:
     """Batches whose gradients are averaged before one optimizer step."""
 
 
+class StepOutput(NamedTuple):
+    """Scalars of one batch, on the device."""
+
+    terms: Mapping[str, Tensor]
+    """For the log; those whose name contains "loss" are summed and optimised."""
+    signs: Mapping[str, Tensor]
+    """For the monitor only."""
+
+
 class Batches(Protocol):
     """A loader that can begin an epoch at any batch."""
 
@@ -61,14 +57,20 @@ class Batches(Protocol):
 class LoopEvents(Protocol):
     """What happens around the loop. Every method may raise to end the run."""
 
-    def batch_loaded(self, batch: Any) -> None:
-        """A batch is here; look for unreadable images."""
+    def batch_loaded(self, batch: Any) -> int:
+        """A batch is here; look for unreadable images and give their number."""
 
-    def interval_finished(self, iterations: list[IterationValues], progress: Progress, *, log: bool) -> None:
-        """Floats of the iterations since the last call. `log` is False for an epoch's left-over iterations."""
+    def interval_started(self, progress: Progress) -> None:
+        """Before the first step of a logging interval, never inside an accumulation group."""
+
+    def interval_finished(self, interval: Interval, progress: Progress, *, log: bool) -> bool:
+        """Floats of the iterations since the last call. `log` is False for an epoch's left-over iterations.
+
+        True: the state was put back and `progress` with it; the loop goes on from there.
+        """
 
     def epoch_finished(self, progress: Progress) -> None:
-        """All batches of an epoch are done (`progress.epoch` counts it): save, evaluate."""
+        """All batches of an epoch are done (`progress.epoch` counts it): save, evaluate. May put the state back."""
 
     def iteration_finished(self, progress: Progress) -> bool:
         """After every optimizer step, cheap. True ends the run here (a signal came)."""
@@ -77,108 +79,147 @@ class LoopEvents(Protocol):
 class TrainingLoop:
     """Runs epochs until `total_epochs` or until an event says stop.
 
-    `compute_losses(batch)` gives `{name: scalar}`; entries whose name contains "loss" are summed and optimised, the
-    rest is logged only. `no_sync` suspends gradient exchange between ranks while gradients are accumulated.
+    `compute_losses(batch)` gives the scalars of a batch, `signs_at_end()` those that are worth a look once an interval.
+    `no_sync` suspends gradient exchange between ranks while gradients are accumulated.
     """
 
     def __init__(
         self,
         *,
-        compute_losses: Callable[[Any], Mapping[str, Tensor]],
+        state: TrainingState,
+        compute_losses: Callable[[Any], StepOutput],
         total_loss: Callable[[Mapping[str, Tensor]], Tensor],
-        optimizer: Optimizer,
         schedule: LrSchedule,
         loader: Batches,
         events: LoopEvents,
         settings: LoopSettings,
-        mean_over_ranks: Callable[[Tensor], Tensor] | None = None,
+        signs_at_end: Callable[[], Mapping[str, Tensor]] = dict,
+        world: World | None = None,
         no_sync: Callable[[], AbstractContextManager[None]] = nullcontext,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
+        self.state = state
         self.compute_losses = compute_losses
         self.total_loss = total_loss
-        self.optimizer = optimizer
         self.schedule = schedule
         self.loader = loader
         self.events = events
         self.settings = settings
-        self.mean_over_ranks = mean_over_ranks
+        self.signs_at_end = signs_at_end
+        self.world = world or World()
         self.no_sync = no_sync
         self.clock = clock
-        self.progress = Progress()
-        self.window = ProbeWindow()
+
+    @property
+    def progress(self) -> Progress:
+        """Where the run stands."""
+        return self.state.progress
 
     def run(self) -> bool:
         """Train from `self.progress` on. True when all epochs are done, False when an event stopped the run."""
         while self.progress.epoch < self.settings.total_epochs:
-            if not self._run_epoch():
+            ended = self._run_epoch()
+            if ended == "stopped":
                 return False
-            self.progress.epoch += 1
-            self.progress.batch = 0
-            self.events.epoch_finished(self.progress)
+            if ended == "finished":
+                self.progress.epoch += 1
+                self.progress.batch = 0
+                self.events.epoch_finished(self.progress)
         return True
 
     @property
     def is_between_steps(self) -> bool:
         """False inside an accumulation group: its gradients are in no checkpoint, so nothing is saved there."""
-        epoch_length = len(self.loader)
-        return self._place_in_group(epoch_length)[0] == 0 or self.progress.batch == epoch_length
+        batch = self.progress.batch
+        return batch % self.settings.cumulative_iters == 0 or batch == len(self.loader)
 
-    def _run_epoch(self) -> bool:
-        progress, settings = self.progress, self.settings
-        epoch_length = len(self.loader)
-        loaded_from = self.clock()
+    def _run_epoch(self) -> Literal["finished", "stopped", "put back"]:
+        progress = self.progress
+        starts_interval = True
+        finished_at = asked_at = self.clock()
         for batch in self.loader.batches(progress.epoch, progress.batch):
-            self.events.batch_loaded(batch)
-            data_s = self.clock() - loaded_from
-            lr = self.schedule.lr(progress.epoch, progress.iteration, epoch_length)
-            set_learning_rate(self.optimizer, lr)
-            scalars = self._step(batch, epoch_length)
+            data_s = self.clock() - asked_at
+            if starts_interval and self.is_between_steps:
+                self.events.interval_started(progress)
+                starts_interval = False
+            num_unusable = self.events.batch_loaded(batch)
+            scalars = self._step(batch)
             progress.batch += 1
             progress.iteration += 1
-            elapsed_s = self.clock() - loaded_from
-            loaded_from = self.clock()
-            self.window.add(scalars, num_samples=_length(batch), lr=lr, elapsed_s=elapsed_s, data_s=data_s)
-            if progress.batch % settings.log_interval == 0:
-                self._hand_over(log=True)
+            elapsed_s, finished_at = self.clock() - finished_at, self.clock()
+            if scalars is not None:
+                host = self._host_values(batch, num_unusable, elapsed_s=elapsed_s, data_s=data_s)
+                self.state.window.add(scalars.terms, scalars.signs, host)
+            if progress.batch % self.settings.log_interval == 0:
+                if self._hand_over(log=True):
+                    return "put back"
+                starts_interval = True
             if self.is_between_steps and self.events.iteration_finished(progress):
-                return False
-        self._hand_over(log=False)
-        return True
+                return "stopped"
+            asked_at = self.clock()
+        return "put back" if self._hand_over(log=False) else "finished"
 
-    def _step(self, batch: Any, epoch_length: int) -> dict[str, Tensor]:
-        """One batch: forward, losses, backward and, at the end of an accumulation group, the optimizer."""
-        settings = self.settings
-        position, group_size = self._place_in_group(epoch_length)
-        last_of_group = position == group_size - 1
-        if position == 0:
-            self.optimizer.zero_grad(set_to_none=True)
-        with nullcontext() if last_of_group else self.no_sync():
-            terms = self.compute_losses(batch)
+    def _step(self, batch: Any) -> StepOutput | None:
+        """One batch: forward, losses, backward and, at the end of an accumulation group, the optimizer.
+
+        None for a batch that a repair leaves out.
+        """
+        number, optimizer = self.progress.iteration + 1, self.state.optimizer
+        treatment = self.state.treatment
+        if treatment.skips(number):
+            return None
+        group = self._kept_of_group()
+        set_learning_rate(optimizer, self._lr(self.progress.epoch, number))
+        if number == group[0]:
+            optimizer.zero_grad(set_to_none=True)
+        is_last = number == group[-1]
+        with nullcontext() if is_last else self.no_sync():
+            terms, signs = self.compute_losses(batch)
             loss = self.total_loss(terms)
-            (loss / group_size if group_size > 1 else loss).backward()
-        scalars = {**terms, "loss": loss}
-        if last_of_group:
-            if settings.max_norm is not None:
-                scalars["grad_norm"] = clip_gradients(
-                    self.optimizer, max_norm=settings.max_norm, norm_type=settings.norm_type
+            (loss / len(group) if len(group) > 1 else loss).backward()
+        logged = {**terms, "loss": loss}
+        if is_last:
+            max_norm = treatment.max_norm(number, self.settings.max_norm)
+            if max_norm is not None:
+                logged["grad_norm"] = clip_gradients(
+                    optimizer, max_norm=max_norm, norm_type=self.settings.norm_type
                 )
-            self.optimizer.step()
-        return scalars
+            optimizer.step()
+        return StepOutput(logged, signs)
 
-    def _place_in_group(self, epoch_length: int) -> tuple[int, int]:
-        """Position of the next batch in its accumulation group, and the group's size.
+    def _kept_of_group(self) -> list[int]:
+        """Iterations of the next batch's accumulation group, without those that are left out.
 
         The last group of an epoch may be short; its mean is taken over what it has.
         """
         position = self.progress.batch % self.settings.cumulative_iters
-        return position, min(self.settings.cumulative_iters, epoch_length - (self.progress.batch - position))
+        first_batch = self.progress.batch - position
+        size = min(self.settings.cumulative_iters, len(self.loader) - first_batch)
+        first = self.progress.iteration - position + 1
+        skips = self.state.treatment.skips
+        return [number for number in range(first, first + size) if not skips(number)]
 
-    def _hand_over(self, *, log: bool) -> None:
-        iterations = self.window.drain(self.mean_over_ranks)
-        if iterations:
-            self.events.interval_finished(iterations, self.progress, log=log)
+    def _lr(self, epoch: int, number: int) -> float:
+        """What the schedule, and the repairs so far, say for an iteration (1-based)."""
+        lr = self.schedule.lr(epoch, number - 1, len(self.loader))
+        factor = self.state.treatment.lr_factor(number)
+        return lr if factor == 1.0 else lr * factor
 
+    def _host_values(self, batch: Sized, num_unusable: int, *, elapsed_s: float, data_s: float) -> HostValues:
+        progress = self.progress
+        return HostValues(
+            iteration=progress.iteration,
+            batch=progress.batch,
+            num_samples=len(batch),
+            num_unusable=num_unusable,
+            lr=self.state.optimizer.param_groups[0]["lr"],
+            lr_expected=self._lr(progress.epoch, progress.iteration),
+            elapsed_s=elapsed_s,
+            data_s=data_s,
+        )
 
-def _length(batch: Sized) -> int:
-    return len(batch)
+    def _hand_over(self, *, log: bool) -> bool:
+        if not self.state.window:
+            return False
+        interval = self.state.window.drain(self.signs_at_end(), self.world)
+        return self.events.interval_finished(interval, self.progress, log=log)

@@ -77,7 +77,11 @@ def clip_gradients(optimizer: Optimizer, *, max_norm: float, norm_type: float = 
 
 def optimizer_state(optimizer: Optimizer) -> dict[str, Any]:
     """A copy of the state on the CPU, indexed like official ones, without choices of this machine."""
-    state = optimizer.state_dict()
+    return neutral_state(optimizer.state_dict())
+
+
+def neutral_state(state: Mapping[str, Any]) -> dict[str, Any]:
+    """The same for what `Optimizer.state_dict` gave."""
     entries = {
         index: {name: _copied(value) for name, value in entry.items()}
         for index, entry in state["state"].items()

@@ -1,99 +1,162 @@
 """Tensors become floats here: one small transfer per logging interval, nothing per iteration.
 
-A training step leaves scalars (losses, accuracy, gradient norm) on the device. `ProbeWindow` keeps them there and
-brings a whole interval over at once, so that looking at a run does not make the host wait for the device.
+A training step leaves scalars (losses, accuracy, gradient norm, probes) on the device. `ProbeWindow` keeps them there
+and brings a whole interval over at once, so that looking at a run does not make the host wait for the device.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from sdpose.training.distributed import World
 
-@dataclass(frozen=True)
-class IterationValues:
-    """What one iteration showed, as floats.
 
-    `values` holds device scalars by name (mean over ranks); `num_samples` is the batch size of this rank.
-    """
+@dataclass(frozen=True, kw_only=True)
+class HostValues:
+    """What the host knows of an iteration without asking the device."""
 
-    values: dict[str, float]
+    iteration: int
+    """Since the very start of the run, this one included."""
+    batch: int
+    """The same within the epoch."""
     num_samples: int
+    """Batch size of this process."""
+    num_unusable: int = 0
+    """Of them, images that could not be read."""
     lr: float
+    """What the optimizer used."""
+    lr_expected: float
+    """What the schedule says."""
     elapsed_s: float
     data_s: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class IterationValues:
+    """What one iteration showed, as floats; device scalars are means over the processes."""
+
+    host: HostValues
+    logged: dict[str, float]
+    """Loss terms, accuracy, loss, gradient norm: what the log lines show."""
+    probed: dict[str, float]
+    """What only the monitor sees."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interval:
+    """The iterations of a logging interval, oldest first, and what was measured once at its end."""
+
+    iterations: list[IterationValues]
+    at_end: dict[str, float] = field(default_factory=dict)
+    loss_per_rank: tuple[float, ...] = ()
+    """Mean loss of each process's own share, by rank."""
+
+    def __bool__(self) -> bool:
+        return bool(self.iterations)
 
 
 class ProbeWindow:
     """Device scalars of the iterations since the last `drain`."""
 
     def __init__(self) -> None:
-        self._names: list[tuple[str, ...]] = []
+        self._logged: list[tuple[str, ...]] = []
+        self._probed: list[tuple[str, ...]] = []
         self._rows: list[Tensor] = []
-        self._host: list[tuple[int, float, float, float]] = []
+        self._host: list[HostValues] = []
 
     def __len__(self) -> int:
         return len(self._rows)
 
-    def add(
-        self, scalars: Mapping[str, Tensor], *, num_samples: int, lr: float, elapsed_s: float, data_s: float
-    ) -> None:
+    def add(self, logged: Mapping[str, Tensor], probed: Mapping[str, Tensor], host: HostValues) -> None:
         """Keep one iteration's scalars where they are. Does not wait for the device."""
-        self._names.append(tuple(scalars))
-        self._rows.append(torch.stack([value.detach().float().reshape(()) for value in scalars.values()]))
-        self._host.append((num_samples, lr, elapsed_s, data_s))
+        self._logged.append(tuple(logged))
+        self._probed.append(tuple(probed))
+        scalars = (*logged.values(), *probed.values())
+        self._rows.append(torch.stack([value.detach().float().reshape(()) for value in scalars]))
+        self._host.append(host)
 
-    def drain(self, mean_over_ranks: Callable[[Tensor], Tensor] | None = None) -> list[IterationValues]:
-        """All iterations kept so far, oldest first, and an empty window. This is the one wait for the device."""
+    def drain(self, at_end: Mapping[str, Tensor] | None = None, world: World | None = None) -> Interval:
+        """All iterations kept so far and an empty window. This is the one wait for the device.
+
+        `at_end` are scalars that belong to the interval's last iteration.
+        """
         if not self._rows:
-            return []
-        flat = torch.cat(self._rows)
-        if mean_over_ranks is not None:
-            flat = mean_over_ranks(flat)
+            return Interval(iterations=[])
+        world = world or World()
+        at_end = at_end or {}
+        ends = [value.detach().float().reshape(1) for value in at_end.values()]
+        # Each process fills its own place, so that the mean over processes hands everybody all of them.
+        own_losses = self._rows[0].new_zeros(world.size)
+        own_losses[world.rank] = self._mean_loss() * world.size
+        flat = world.mean_over_ranks(torch.cat([*self._rows, *ends, own_losses]))
         numbers = iter(flat.double().cpu().tolist())
-        drained = [
-            IterationValues({name: next(numbers) for name in names}, *host)
-            for names, host in zip(self._names, self._host, strict=True)
+        iterations = [
+            IterationValues(
+                logged={name: next(numbers) for name in logged},
+                probed={name: next(numbers) for name in probed},
+                host=host,
+            )
+            for logged, probed, host in zip(self._logged, self._probed, self._host, strict=True)
         ]
+        interval = Interval(
+            iterations=iterations,
+            at_end={name: next(numbers) for name in at_end},
+            loss_per_rank=tuple(numbers),
+        )
         self.clear()
-        return drained
+        return interval
 
     def clear(self) -> None:
         """Forget what was kept."""
-        self._names, self._rows, self._host = [], [], []
+        self._logged, self._probed, self._rows, self._host = [], [], [], []
 
-    def state_dict(self) -> dict[str, object]:
+    def state_dict(self) -> dict[str, Any]:
         """The undrained iterations, as plain data and CPU tensors (exact: float32 values are kept as they are)."""
         return {
-            "names": [list(names) for names in self._names],
+            "logged": [list(names) for names in self._logged],
+            "probed": [list(names) for names in self._probed],
             "rows": [row.cpu() for row in self._rows],
-            "host": [list(host) for host in self._host],
+            "host": [
+                {entry.name: getattr(host, entry.name) for entry in fields(host)} for host in self._host
+            ],
         }
 
-    def load_state_dict(self, state: Mapping[str, object]) -> None:
-        """Continue with the iterations of `state_dict`."""
-        names, rows, host = state["names"], state["rows"], state["host"]
-        assert isinstance(names, list) and isinstance(rows, list) and isinstance(host, list)
-        self._names = [tuple(entry) for entry in names]
-        self._rows = list(rows)
-        self._host = [(int(entry[0]), float(entry[1]), float(entry[2]), float(entry[3])) for entry in host]
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue with the iterations of `state_dict`; those of an earlier version are passed over."""
+        if "logged" not in state:
+            self.clear()
+            return
+        self._logged = [tuple(names) for names in state["logged"]]
+        self._probed = [tuple(names) for names in state["probed"]]
+        self._rows = list(state["rows"])
+        self._host = [HostValues(**values) for values in state["host"]]
+
+    def _mean_loss(self) -> Tensor:
+        losses = [
+            row[names.index("loss")]
+            for names, row in zip(self._logged, self._rows, strict=True)
+            if "loss" in names
+        ]
+        return torch.stack(losses).mean() if losses else self._rows[0].new_zeros(())
 
 
-def weighted_means(iterations: list[IterationValues]) -> dict[str, float]:
+def weighted_means(iterations: Sequence[IterationValues]) -> dict[str, float]:
     """Means over an interval as mmcv logs them: scalars weighted by batch size, times not.
 
-    Returns every name seen, in order of first appearance; then `time` and `data_time` in seconds.
+    Returns every logged name seen, in order of first appearance; then `time` and `data_time` in seconds.
     """
     totals: dict[str, float] = {}
     weights: dict[str, int] = {}
     for entry in iterations:
-        for name, value in entry.values.items():
-            totals[name] = totals.get(name, 0.0) + value * entry.num_samples
-            weights[name] = weights.get(name, 0) + entry.num_samples
+        for name, value in entry.logged.items():
+            totals[name] = totals.get(name, 0.0) + value * entry.host.num_samples
+            weights[name] = weights.get(name, 0) + entry.host.num_samples
     means = {name: totals[name] / weights[name] for name in totals}
-    means["time"] = sum(entry.elapsed_s for entry in iterations) / len(iterations)
-    means["data_time"] = sum(entry.data_s for entry in iterations) / len(iterations)
+    means["time"] = sum(entry.host.elapsed_s for entry in iterations) / len(iterations)
+    means["data_time"] = sum(entry.host.data_s for entry in iterations) / len(iterations)
     return means

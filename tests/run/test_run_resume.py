@@ -92,8 +92,9 @@ def test_a_stop_waits_for_the_end_of_an_accumulation_group(
     words = ["train", str(config), "--seed", "1"]
     assert main([*words, "--work-dir", str(straight), "--cfg-options", *options]) == 0
 
-    def terminate(self: Run, batch: Any) -> None:
+    def terminate(self: Run, batch: Any) -> int:
         os.kill(os.getpid(), signal.SIGTERM)
+        return 0
 
     with monkeypatch.context() as patch:
         patch.setattr(Run, "batch_loaded", terminate)
