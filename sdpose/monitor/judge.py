@@ -19,11 +19,11 @@ from sdpose.monitor.hooks import RunFacts
 from sdpose.monitor.log_roles import LogRoles, assign_roles, rows_between
 from sdpose.monitor.patterns.collapse import find_collapse, is_zero
 from sdpose.monitor.patterns.divergence import find_divergence
-from sdpose.monitor.patterns.no_learning import find_no_learning
+from sdpose.monitor.patterns.no_learning import FEW, find_no_learning
 from sdpose.monitor.patterns.overfitting import find_overfitting
 from sdpose.monitor.patterns.spike import find_spikes
 from sdpose.monitor.readers import Series, TrainingLog
-from sdpose.monitor.robust import Floats, smooth, trend
+from sdpose.monitor.robust import Floats, noise, smooth, trend
 
 Verdict = Literal["nan", "diverged", "metric_collapse", "no_learning", "overfit", "spike", "healthy"]
 
@@ -41,6 +41,10 @@ _VERDICTS: dict[str, Verdict] = {
 MAX_POINTS = 400
 # After a warm-up, before anything is said about learning.
 FEW_POINTS = 8
+# A score that is the same in so many evaluations, to the last digit, is a constant answer.
+FROZEN = 4
+# A share of the loss that is next to nothing while the score is zero.
+HARDLY = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,8 +217,13 @@ def _loss_faults(roles: LogRoles, whole: Series, score: Series | None) -> Iterat
         }
         yield _Hit("divergence", "critical", settled, int(starts[divergence.index]), evidence)
     blocks, _ = condense(whole, MAX_POINTS)
-    young = len(settled.values) >= FEW_POINTS and not _begins_late(whole)
-    stuck = find_no_learning(blocks) if young else None
+    young = len(settled.values) > 3 and not _begins_late(whole)
+    frozen = score is not None and len(score.values) >= FROZEN and float(np.ptp(score.values)) == 0.0
+    stuck = (
+        find_no_learning(blocks, at_least=FROZEN if frozen else FEW_POINTS, few=0 if frozen else FEW)
+        if young
+        else None
+    )
     rising = score is not None and (
         trend(score.values) > 2.0 or (improving and _fraction(score.values[-3:]) > 0.7)
     )
@@ -246,13 +255,16 @@ def _loss_faults(roles: LogRoles, whole: Series, score: Series | None) -> Iterat
 
 def _score_faults(roles: LogRoles, score: Series) -> Iterator[_Hit]:
     if is_zero(score.values):
-        # Zero and a loss that is zero as well: a branch without labels.
-        evidence = {
+        evidence: dict[str, Any] = {
             "current": float(score.values[-1]),
             "num_evaluations": len(score.values),
             "first_epoch": float(score.epochs[0]),
         }
-        yield _Hit("metric_zero", "critical", score, 0, evidence)
+        stuck = _hardly_falls(roles)
+        if stuck is None:
+            yield _Hit("metric_zero", "critical", score, 0, evidence)
+        else:
+            yield _Hit("no_learning", "critical", *stuck)
         return
     collapse = find_collapse(score.values)
     if collapse is not None:
@@ -263,6 +275,27 @@ def _score_faults(roles: LogRoles, score: Series) -> Iterator[_Hit]:
             "num_evaluations": collapse.num_low,
         }
         yield _Hit("metric_collapse", "critical", score, collapse.index, evidence)
+
+
+def _hardly_falls(roles: LogRoles) -> tuple[Series, int, dict[str, Any]] | None:
+    """Under a score of zero: the largest term of the training loss, when it fell by next to nothing."""
+    loss = roles.pairs[-1][0] if roles.pairs else roles.train_loss
+    if loss is None or len(loss.values) < FEW_POINTS:
+        return None
+    loss = _finite(loss)
+    first, last = float(np.median(loss.values[:3])), float(np.median(loss.values[-3:]))
+    change = (first - last) / max(abs(first), 1e-300)
+    if change > HARDLY:
+        return None
+    spread = noise(loss.values)
+    evidence = {
+        "first": first,
+        "last": last,
+        "change": change,
+        "spread": spread,
+        "num_points": len(loss.values),
+    }
+    return loss, 0, {**evidence, "plateau": False}
 
 
 def _begins_late(loss: Series) -> bool:

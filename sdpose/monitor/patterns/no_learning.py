@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sdpose.monitor.robust import Floats, noise, trend
+from sdpose.monitor.robust import Floats, noise, smooth, trend
 
+# Values that have a shape.
 FEW = 20
 
 
@@ -26,15 +27,18 @@ def find_no_learning(
     values: Floats,
     *,
     at_least: int = 8,
+    few: int = FEW,
     small: float = 0.01,
     within_noise: float = 0.10,
     first_step: float = 0.45,
+    wander: float = 0.3,
 ) -> NoLearning | None:
     """Whether a finite curve (n,) shows no learning from its first values to its last.
 
     Two shapes: it fell by less than the share `small`, however steadily; or, after its first values, it has no
-    downward trend and gained less than `within_noise`. A curve that lost more than `first_step` within its first
-    values has learnt: it is done, not stuck.
+    downward trend, gained less than `within_noise` and stayed within `wander` of its level. A curve that lost more than
+    `first_step` within its first values has learnt: it is done, not stuck. Less than `few` values have no shape: there
+    it must be flat without any trend.
     """
     size = len(values)
     if size < at_least:
@@ -48,15 +52,12 @@ def find_no_learning(
     change = (max(start, first) - last) / scale
     gained_later = (first - last) / scale
     found = NoLearning(max(start, first), last, change, spread, size)
+    falls = trend(values[1:]) <= -2.0
+    if size < few:
+        return found if abs(change) < small and not falls else None
     if abs(change) < small:
         return found
-    # Few values have no trend to speak of, so there the gain alone must tell.
-    limit = within_noise if size >= FEW else small
-    if change < first_step and trend(values[1:]) > -2.0 and gained_later < limit:
+    wandered = float(np.ptp(smooth(values[1:], max(5, size // 8)))) / scale
+    if change < first_step and not falls and gained_later < within_noise and wandered < wander:
         return found
     return None
-
-
-def never_moves(scores: Floats, *, at_least: int = 5) -> bool:
-    """Whether a score (n,) stays exactly where it was from its first evaluation on."""
-    return len(scores) >= at_least and float(np.ptp(scores)) == 0.0
