@@ -18,12 +18,14 @@ from sdpose.assemble.machine import Machine, choose_machine
 from sdpose.assemble.model import build_model, build_normalizer
 from sdpose.config.settings import Settings
 from sdpose.errors import SdposeError
-from sdpose.evaluation.coco_ap import evaluate_results
+from sdpose.evaluation.coco_ap import score_results
 from sdpose.evaluation.inference import PosePredictions, predict_batches
+from sdpose.evaluation.noise import Evaluation
 from sdpose.evaluation.results import Suppression, to_coco_results, write_results
 from sdpose.models import SDPose
 from sdpose.models.fuse import fuse_batch_norm
 from sdpose.models.weights import load_model_weights
+from sdpose.past_evaluations import Judgement, PastEvaluations, judge_alone
 from sdpose.picture import write_comparison
 from sdpose.training.atomic_file import write_atomically
 from sdpose.training.checkpoint import load_checkpoint
@@ -46,8 +48,8 @@ class EvaluationOutcome:
     `AP_change`, of AP since the one before, and `AP_below_best`, the best AP so far minus this one, each with its
     `_low` and `_high`. Empty where AP is not measured."""
     details: dict[str, Any] = field(default_factory=dict)
-    """`{"moved": {"joints": {name: change}, "errors": {type: change}}}`: what changed beyond noise since the
-    evaluation before; empty after the first."""
+    """`{"moved": {"joints": {name: change}, "errors": {kind: change}}, "compared_with": {"previous": epoch, "best":
+    epoch}}`: what changed beyond noise since the evaluation before, as shares; empty after the first."""
 
 
 class Evaluator:
@@ -70,13 +72,18 @@ class Evaluator:
         self.data: EvaluationData = evaluation_data(settings, split)
         self.loader = evaluation_loader(settings, self.data.dataset, split, world)
         self.normalize = build_normalizer(settings, split).to(machine.device)
+        self.past: PastEvaluations | None = None
+        """The run's earlier evaluations, to judge each new one against; in the main process of a training."""
 
     def describe(self) -> str:
         """One phrase for the log."""
         return f"{len(self.data.persons)} boxes in {len(self.data.table.image_ids)} images, {self.data.boxes_from}"
 
-    def run(self, model: SDPose) -> EvaluationOutcome:
-        """Predict this rank's share, gather, and score in the main process. All ranks must call it."""
+    def run(self, model: SDPose, epoch: int | None = None) -> EvaluationOutcome:
+        """Predict this rank's share, gather, and score in the main process. All ranks must call it.
+
+        epoch: finished epochs; with them the outcome is judged against `past`, and kept there.
+        """
         self._share_batch_norm(model)
         was_training = model.training
         model.eval()
@@ -97,10 +104,26 @@ class Evaluator:
             sigmas=self.skeleton.sigmas,
         )
         with _library_warnings() as warnings:
-            metrics = evaluate_results(self.data.table.ann_file, results, self.skeleton.sigmas)
+            scores = score_results(self.data.table.ann_file, results, self.skeleton.sigmas)
+        evaluation = Evaluation.of(scores.scene, self.skeleton) if scores.scene is not None else None
+        judged = self._judge(evaluation, epoch)
         left_out = [f"left out of the evaluation: {problem}" for problem in predictions.problems]
-        notes = (*left_out, *warnings)
-        return EvaluationOutcome(metrics, results, predictions, len(self.loader), notes)
+        return EvaluationOutcome(
+            scores.metrics,
+            results,
+            predictions,
+            len(self.loader),
+            notes=(*left_out, *warnings, *judged.notes),
+            noise=judged.noise,
+            details=judged.details,
+        )
+
+    def _judge(self, evaluation: Evaluation | None, epoch: int | None) -> Judgement:
+        if evaluation is None:
+            return Judgement()
+        if self.past is None or epoch is None:
+            return judge_alone(evaluation)
+        return self.past.judge(epoch, evaluation)
 
     def _predict(self, model: SDPose) -> PosePredictions:
         rules = self.settings.model.test_cfg

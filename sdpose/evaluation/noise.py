@@ -15,9 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sdpose.errors import SdposeError
-from sdpose.evaluation.average_precision import Ranking
+from sdpose.evaluation.average_precision import Ranking, rank_by_size
 from sdpose.evaluation.bootstrap import Interval, draws, interval, moved
-from sdpose.evaluation.pose_errors import ERROR_KINDS, ErrorCounts
+from sdpose.evaluation.pose_errors import ERROR_KINDS, ErrorCounts, count_errors, pair_persons
+from sdpose.evaluation.scene import Scene
+from sdpose.skeleton import Skeleton
 
 _FORMAT = 1
 
@@ -33,6 +35,12 @@ class Evaluation:
     joint_names: tuple[str, ...]
     ranking: Ranking
     errors: ErrorCounts
+
+    @classmethod
+    def of(cls, scene: Scene, skeleton: Skeleton) -> Evaluation:
+        """What was matched in `scene`."""
+        pairs = pair_persons(scene, skeleton.sigmas, skeleton.flip_index)
+        return cls(scene.image_ids, skeleton.keypoints, rank_by_size(scene), count_errors(scene, pairs))
 
     @property
     def num_images(self) -> int:
