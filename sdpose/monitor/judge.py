@@ -17,7 +17,7 @@ from sdpose.monitor.diagnosis import explain
 from sdpose.monitor.finding import Finding
 from sdpose.monitor.hooks import RunFacts
 from sdpose.monitor.log_roles import LogRoles, assign_roles, rows_between
-from sdpose.monitor.patterns.collapse import find_collapse, is_zero
+from sdpose.monitor.patterns.collapse import find_collapse, find_passing_collapse, is_zero
 from sdpose.monitor.patterns.divergence import find_divergence
 from sdpose.monitor.patterns.no_learning import FEW, find_no_learning
 from sdpose.monitor.patterns.overfitting import find_overfitting
@@ -266,7 +266,7 @@ def _score_faults(roles: LogRoles, score: Series) -> Iterator[_Hit]:
         else:
             yield _Hit("no_learning", "critical", *stuck)
         return
-    collapse = find_collapse(score.values)
+    collapse = find_collapse(score.values) or find_passing_collapse(score.values)
     if collapse is not None:
         evidence = {
             "current": collapse.current,

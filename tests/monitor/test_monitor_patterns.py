@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sdpose.monitor.patterns.collapse import find_collapse, is_zero
+from sdpose.monitor.patterns.collapse import find_collapse, find_passing_collapse, is_zero
 from sdpose.monitor.patterns.divergence import find_divergence
 from sdpose.monitor.patterns.no_learning import find_no_learning
 from sdpose.monitor.patterns.overfitting import find_overfitting
@@ -126,6 +126,16 @@ def test_collapse() -> None:
     found = find_collapse(scores)
     assert found is not None
     assert (found.index, found.num_low) == (22, 8)
+
+
+def test_a_collapse_that_was_over_in_the_end() -> None:
+    scores = 0.7 * (1 - np.exp(-np.linspace(0, 5, 30)))
+    assert find_passing_collapse(scores) is None
+    scores[15:18] = 0.01
+    assert find_collapse(scores) is None
+    found = find_passing_collapse(scores)
+    assert found is not None
+    assert (found.index, found.num_low) == (15, 3)
 
 
 def test_an_accuracy_that_drops_to_chance_has_collapsed() -> None:

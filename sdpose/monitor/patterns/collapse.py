@@ -8,6 +8,9 @@ import numpy as np
 
 from sdpose.monitor.robust import Floats, noise, smooth
 
+# What counts as almost nothing of the best before, and which best counts, as a share of the best of all.
+PASSING_SHARE, PASSING_WORTH = 0.2, 0.4
+
 
 @dataclass(frozen=True, slots=True)
 class Collapse:
@@ -51,6 +54,29 @@ def find_collapse(
         if needs_cliff and (fall < 0.7 * (best - float(scores[index])) or fall < num_noises * wobble):
             continue
         return Collapse(index, best_index, best, float(np.median(scores[index:])), len(scores) - index)
+    return None
+
+
+def find_passing_collapse(scores: Floats, *, at_least: int = 3) -> Collapse | None:
+    """The first collapse of a score (n,) that was over in the end.
+
+    `at_least` evaluations in a row at almost nothing of the best before, where that best is worth the name.
+    """
+    best_so_far = np.maximum.accumulate(smooth(scores, 3))
+    low = (scores < PASSING_SHARE * best_so_far) & (best_so_far >= PASSING_WORTH * scores.max(initial=0.0))
+    num_low = 0
+    for index, is_low in enumerate(low.tolist()):
+        num_low = num_low + 1 if is_low else 0
+        if num_low == at_least:
+            start = index + 1 - at_least
+            best_index = int(np.argmax(scores[:start]))
+            return Collapse(
+                start,
+                best_index,
+                float(best_so_far[start]),
+                float(np.median(scores[start : index + 1])),
+                num_low,
+            )
     return None
 
 

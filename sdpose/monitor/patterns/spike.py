@@ -15,6 +15,7 @@ NOISE_WINDOW = 50
 NUM_SPREADS = 4.0
 # The largest of n values of pure noise lies about sqrt(2 ln n) spreads out, and the spread itself is an estimate.
 EXTREME = 1.3
+EARLIEST, EARLY_RATIO = 5, 3.0
 # A curve has come back when it is within this much of the average before the jump.
 BACK = 1.4
 
@@ -34,18 +35,23 @@ def find_spikes(
 ) -> list[Spike]:
     """All jumps of a finite curve (n,): at least `ratio` times the mean of the `window` values before.
 
+    With less than a window before it, from the sixth value on, a jump must be `EARLY_RATIO` fold.
     A jump directly after a jump belongs to it. One that never comes back to where it was is no spike but a new level:
     `divergence` tells whether that is bad. Curves that touch zero or go below have no ratio: there a jump is
     measured against the distance between their median and their floor.
     """
-    if len(values) <= window:
+    if len(values) <= EARLIEST:
         return []
     lowest = float(values.min())
     shift = 0.0 if lowest >= 0 else -lowest
     level = values + shift
     averages = trailing_means(level, window)
+    threshold = np.full(len(values), ratio)
+    for index in range(EARLIEST, min(window, len(values))):
+        averages[index] = level[:index].mean()
+        threshold[index] = max(ratio, EARLY_RATIO)
     with np.errstate(invalid="ignore"):
-        jumps = np.flatnonzero((averages > absolute_floor) & (level >= ratio * averages))
+        jumps = np.flatnonzero((averages > absolute_floor) & (level >= threshold * averages))
     logs = np.log(np.maximum(level, absolute_floor))
     spikes = []
     previous = -window
