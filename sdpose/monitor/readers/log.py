@@ -28,7 +28,8 @@ class Series:
     values: Floats
     """(n,) NaN and infinities exactly where the file says so."""
     steps: Integers
-    """(n,) Iterations since the start of the run as the log counts them; its row where it does not say."""
+    """(n,) Iterations since the start of the run as the log counts them; 1, 2, 3 ... where it does not say: of the data
+    rows of a CSV, of the values of a series elsewhere."""
     epochs: Floats
     """(n,) As the file counts; NaN where it does not say."""
     rows: Integers

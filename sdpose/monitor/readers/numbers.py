@@ -48,13 +48,21 @@ def to_float(cell: Any, *, decimal_comma: bool = False) -> float | None:
 
 def to_column(cells: Sequence[Any], *, decimal_comma: bool = False) -> tuple[Floats, Mask]:
     """All cells of a column as (n,) numbers, and (n,) which of them hold one."""
+    size = len(cells)
+    if size and not isinstance(cells[0], bool):
+        try:
+            return np.fromiter(map(float, cells), dtype=np.float64, count=size), np.ones(size, dtype=np.bool_)
+        except (ValueError, TypeError, OverflowError):
+            pass
+    # Mostly there are cells without anything in them; what is in the others is read in one go again.
+    filled = [cell for cell in cells if cell]
     try:
-        if not isinstance(cells[0] if len(cells) else "", bool):
-            numbers = np.fromiter(map(float, cells), dtype=np.float64, count=len(cells))
-            return numbers, np.ones(len(cells), dtype=np.bool_)
+        numbers = np.fromiter(map(float, filled), dtype=np.float64, count=len(filled))
+        present = np.fromiter(map(bool, cells), dtype=np.bool_, count=size)
     except (ValueError, TypeError, OverflowError):
-        pass
-    found = [to_float(cell, decimal_comma=decimal_comma) for cell in cells]
-    present = np.fromiter((number is not None for number in found), dtype=np.bool_, count=len(found))
-    values = [math.nan if number is None else number for number in found]
-    return np.array(values, dtype=np.float64), present
+        found = [to_float(cell, decimal_comma=decimal_comma) for cell in cells]
+        present = np.fromiter((number is not None for number in found), dtype=np.bool_, count=size)
+        numbers = np.array([number for number in found if number is not None], dtype=np.float64)
+    values = np.full(size, np.nan)
+    values[present] = numbers
+    return values, present

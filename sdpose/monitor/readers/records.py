@@ -13,6 +13,7 @@ import numpy as np
 
 from sdpose.monitor.readers.log import Floats, Integers, Mode, Series, TrainingLog, UnreadableLog
 from sdpose.monitor.readers.numbers import Mask
+from sdpose.monitor.readers.positions import carried_forward
 from sdpose.monitor.roles import role_of
 
 # COCO's way to say that there were no objects of this kind.
@@ -116,11 +117,16 @@ def _join(name: str, mode: Mode, parts: Sequence[tuple[Floats, Integers, Floats,
     if len(parts) > 1:
         order = np.argsort(rows, kind="stable")
         values, rows, steps, epochs = values[order], rows[order], steps[order], epochs[order]
+    return Series(name=name, mode=mode, values=values, rows=rows, epochs=epochs, steps=_whole(steps))
+
+
+def _whole(steps: Floats) -> Integers:
+    """Steps as integers; where a log counts none, 1, 2, 3 ...; where a few lines lack theirs, that of the line before."""
     known = np.isfinite(steps) & (np.abs(steps) < 2**62)
-    whole = np.where(known, steps, 0.0).astype(np.int64)
-    return Series(
-        name=name, mode=mode, values=values, rows=rows, epochs=epochs, steps=np.where(known, whole, rows)
-    )
+    if not known.any():
+        return np.arange(1, len(steps) + 1)
+    filled = carried_forward(np.where(known, steps, np.nan))
+    return np.where(np.isfinite(filled), filled, 0.0).astype(np.int64)
 
 
 def _restarts(records: Iterable[Records]) -> list[int]:

@@ -1,0 +1,245 @@
+"""The shape of a line: which of its words are numbers with a name, and which say how far the run is.
+
+A training log is a few shapes repeated thousands of times. One line of a shape is studied here with care; all others
+of the same shape are then read by position.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+
+from sdpose.monitor.readers.log import Mode
+from sdpose.monitor.readers.positions import is_epoch_name, is_step_name
+from sdpose.monitor.readers.records import is_metric, mode_of
+from sdpose.monitor.roles import words_of
+
+_NUMBER = r"(?:[-+]?(?>\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?|[-+]?(?:nan|inf(?:inity)?))"
+_UNIT = r"(?:\s?%|ms|secs?|s|[kMG]i?B?|it/s|px)"
+# A name, then `:` or `=`, or `is` or blanks; then the number, its unit, and a running mean in brackets.
+_PAIR = re.compile(
+    rf"(?P<sep>\s*[:=]\s*(?:tensor\(|array\(|np\.\w+\(|['\"\[(])*|['\"]\s*[:=]\s*['\"]?|\s+is:?\s+|\s+)"
+    rf"(?P<number>{_NUMBER})(?P<unit>{_UNIT})?(?![\w/:]|[.-]\d|\.\w)"
+    rf"(?P<mean>\s*\(\s*(?:avg:?\s*)?(?P<mean_number>{_NUMBER})\s*%?\))?",
+    re.IGNORECASE,
+)
+# What ends a name that reaches back to the number before it.
+_NAME_STARTS = re.compile(r"[,;|\t\]}>~]|\s{2,}|\s-+\s|:\s|//|\s=+\s|\((?=[^()]*$)(?!\w{1,3}\))")
+_TRIMMED = " '\"`*#<>{}[-_=•→✓"
+_WORDS_IN_NAME = 4
+_SHORT = re.compile(r"^(?:[A-Za-z_@][\w@./%()+-]*|\.\d+|\(\w{1,3}\)|#?\d{1,3})$")
+# Names whose numbers say nothing about the training.
+_NO_VALUE = frozenset(
+    [
+        "cuda",
+        "gpu",
+        "rank",
+        "local_rank",
+        "device",
+        "line",
+        "pid",
+        "port",
+        "host",
+        "eta",
+        "version",
+        "seed",
+        "file",
+        "worker",
+        "workers",
+        "node",
+        "size",
+        "shape",
+    ]
+)
+_SETTINGS = frozenset(
+    [
+        "weight",
+        "weights",
+        "coef",
+        "coefficient",
+        "lambda",
+        "type",
+        "name",
+        "function",
+        "fn",
+        "scaler",
+        "every",
+        "interval",
+        "freq",
+        "patience",
+        "threshold",
+        "thr",
+        "min_delta",
+        "delta",
+        "reduction",
+    ]
+)
+
+_EPOCH = re.compile(
+    r"(?<![\w/.-])(?:epoch|ep)(?:\((?P<mode>\w+)\))?[\s:=#\[\('\"_-]{0,8}(?P<epoch>\d+(?:\.\d+)?)(?![\w.]*\w)"
+    r"(?:\s*(?:/|of)\s*(?P<total>\d+))?|(?<![\w/.-])epochs[\s:=\[]{0,4}(?P<epoch2>\d+)\s*/\s*(?P<total2>\d+)"
+    r"|(?<![\w/.-])train:\s+(?P<epoch3>\d+)(?=\s*\[\s*\d+/\d+)",
+    re.IGNORECASE,
+)
+_STEP = re.compile(
+    r"(?<![\w/.-])(?:global[_ ]?step|iter(?:ation)?s?|step|batch(?:[_ ]?(?:id|idx|index))?|num_updates|updates?|it)"
+    r"(?:\((?P<mode>\w+)\))?[\s:=#\[\('\"]{0,8}(?P<step>\d[\d,]*)(?![\w.]*\w)(?:\s*(?:/|of)\s*(?P<total>\d+))?",
+    re.IGNORECASE,
+)
+_BRACKETS = re.compile(
+    r"\[\s*(?P<step>\d+)\s*/\s*(?P<total>\d+)(?:\s*\([^)]*\))?\s*\]|\((?P<step2>\d+)/(?P<total2>\d+)\)"
+)
+_VAL_LINE = re.compile(
+    r"(?<![\w/.@-])(?:val|valid|validation|validating|eval|evaluation|evaluating|test|testing)(?![\w/.@])",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A number with a name in a line."""
+
+    name: str
+    mode: Mode
+    start: int
+    """Place in the line."""
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What one line holds. Places in the line are (start, end); None where it does not say."""
+
+    values: tuple[Value, ...]
+    epoch: tuple[int, int] | None
+    step: tuple[int, int] | None
+    step_total: tuple[int, int] | None
+    """Of the epoch, or of the run."""
+    epoch_total: tuple[int, int] | None
+    val_line: bool
+
+    @property
+    def is_placed(self) -> bool:
+        """Whether the line says how far the run is."""
+        return self.epoch is not None or self.step is not None
+
+    @property
+    def has_metric(self) -> bool:
+        """Whether one of its names is that of a loss, a score or an error."""
+        return any(is_metric_name(value.name) for value in self.values)
+
+
+@lru_cache(maxsize=4096)
+def is_metric_name(name: str) -> bool:
+    """Like `is_metric`, without the settings that a printed config has: `loss_weight`, `patience`."""
+    return is_metric(name) and not _SETTINGS & set(words_of(name))
+
+
+def study(line: str) -> Shape | None:
+    """The shape of a line; None for one without numbers of interest."""
+    epoch = _EPOCH.search(line)
+    step = _STEP.search(line)
+    if step is None:
+        brackets = _BRACKETS.finditer(line)
+        step = next((found for found in brackets if epoch is None or found.end() - 1 > epoch.end()), None)
+    val_line = _is_val_line(line, epoch, step)
+    values = _values(line, val_line)
+    if not values and epoch is None:
+        return None
+    return Shape(
+        values=values,
+        epoch=_span(epoch, "epoch", "epoch2", "epoch3"),
+        step=_span(step, "step", "step2"),
+        step_total=_span(step, "total", "total2"),
+        epoch_total=_span(epoch, "total", "total2"),
+        val_line=val_line,
+    )
+
+
+def _span(found: re.Match[str] | None, *groups: str) -> tuple[int, int] | None:
+    if found is None:
+        return None
+    known = found.re.groupindex
+    return next((found.span(group) for group in groups if group in known and found[group] is not None), None)
+
+
+def _is_val_line(line: str, *places: re.Match[str] | None) -> bool:
+    for place in places:
+        if place is not None and "mode" in place.re.groupindex and place["mode"]:
+            return place["mode"].lower() not in ("train", "training")
+    found = _VAL_LINE.search(line)
+    if found is None:
+        return False
+    # `Epoch 3 | train loss 0.5 | val loss 0.6` is a line of both; `Test: [3/8] loss 0.5` is one of testing.
+    first = _PAIR.search(line[: found.start()])
+    return first is None or not is_metric_name(_name_before(line, 0, first.start())[0])
+
+
+def _values(line: str, val_line: bool) -> tuple[Value, ...]:
+    found: list[Value] = []
+    seen: set[tuple[str, Mode]] = set()
+    segment: Mode = "val" if val_line else "train"
+    end = 0
+    for pair in _PAIR.finditer(line):
+        name, before = _name_before(line, end, pair.start())
+        sure = pair["sep"].strip(" ") not in ("", "is", "is:")
+        if not name or not (sure or _is_spoken(name)):
+            # No value, but words that belong to no name that follows.
+            end = pair.end() if sure else end
+            continue
+        end = pair.end()
+        segment = _segment(before, segment)
+        mode = mode_of(name, segment)
+        if (name, mode) in seen and mode == "train" and any(value.mode == "val" for value in found):
+            # `train loss 1 | acc 0.5 | val loss 2 | acc 0.4`: the second acc is of validation.
+            mode = "val"
+        if (name, mode) in seen or _is_no_value(name):
+            continue
+        seen.add((name, mode))
+        mean = val_line and pair["mean_number"] is not None
+        start, stop = pair.span("mean_number" if mean else "number")
+        found.append(Value(name, mode, start, stop))
+    return tuple(found)
+
+
+def _segment(before: str, segment: Mode) -> Mode:
+    """`Train: loss 1 acc 2 | Val: loss 3 acc 4`: what stands before a name may say which split follows."""
+    if _VAL_LINE.search(before):
+        return "val"
+    return "train" if re.search(r"\btrain(?:ing)?\b", before, re.IGNORECASE) else segment
+
+
+def _name_before(line: str, begin: int, end: int) -> tuple[str, str]:
+    """(the name that ends at `end`, what stands before it since `begin`)."""
+    text = line[begin:end].rstrip(" \t'\"")
+    starts = [found.end() for found in _NAME_STARTS.finditer(text)]
+    cut = starts[-1] if starts else 0
+    words = text[cut:].split(" ")
+    kept: list[str] = []
+    for word in reversed(words):
+        # A number ends the name, but not that of `AP .5` and `AP (M)`; and those do not begin it.
+        if not _SHORT.match(word.strip(_TRIMMED) or "-") or (word.isdigit() and (kept or len(word) > 2)):
+            break
+        kept.append(word)
+        if len(kept) == _WORDS_IN_NAME:
+            break
+    kept.reverse()
+    while kept and not re.match(r"['\"{\[<(*#_-]*[A-Za-z@]", kept[0]):
+        kept.pop(0)
+    name = " ".join(kept).lstrip(_TRIMMED + "(").rstrip(" '\"`*:")
+    if ")" in name and "(" not in name:
+        name = name.replace(")", "")
+    return (name if re.search(r"[A-Za-z]", name) else ""), text[: len(text) - len(" ".join(kept))]
+
+
+def _is_spoken(name: str) -> bool:
+    """Whether a name may stand before its number without a sign in between: `loss 0.5`, `val acc is 86`."""
+    return is_metric_name(name.split(" ")[-1])
+
+
+def _is_no_value(name: str) -> bool:
+    last = name.split(" ")[-1]
+    return (
+        is_epoch_name(last) or is_step_name(last) or last.lower() in _NO_VALUE or name.endswith("copypaste")
+    )
