@@ -68,11 +68,11 @@ RECIPES: Mapping[str, Recipe] = {
         Recipe(
             "cosine",
             lr=1.5e-4,
-            epoch_length=32,
+            epoch_length=28,
             batch_size=8,
             changes={
                 "lr_config": _schedule("CosineAnnealing", min_lr_ratio=0.01, **_WARMUP),
-                "log_config.interval": 16,
+                "log_config.interval": 14,
             },
         ),
         Recipe(
@@ -90,7 +90,7 @@ RECIPES: Mapping[str, Recipe] = {
         Recipe(
             "fixed",
             lr=8e-5,
-            epoch_length=24,
+            epoch_length=26,
             batch_size=12,
             changes={
                 "optimizer_config.grad_clip.max_norm": 5.0,
@@ -100,14 +100,14 @@ RECIPES: Mapping[str, Recipe] = {
                     "warmup_iters": 12,
                     "warmup_ratio": 0.1,
                 },
-                "log_config.interval": 12,
+                "log_config.interval": 13,
             },
         ),
         Recipe(
             "poly",
             lr=2e-4,
             epoch_length=30,
-            batch_size=10,
+            batch_size=8,
             changes={
                 "optimizer_config.grad_clip.max_norm": 0.1,
                 "lr_config": _schedule("poly", power=0.9, min_lr=1e-6, **_WARMUP),
@@ -117,14 +117,14 @@ RECIPES: Mapping[str, Recipe] = {
         Recipe(
             "scratch",
             lr=6e-4,
-            epoch_length=36,
+            epoch_length=30,
             batch_size=8,
             config=FROM_SCRATCH,
             weights=None,
             total_epochs=32,
             changes={
                 "lr_config": _schedule("CosineAnnealing", min_lr_ratio=0.01, **_WARMUP),
-                "log_config.interval": 12,
+                "log_config.interval": 10,
             },
         ),
     )

@@ -12,14 +12,15 @@ from __future__ import annotations
 
 import argparse
 import os
+import pickle
 import shutil
 import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from typing import Any
 import torch
 
 from benchmarks.fault_corpus import faults, people, recording
-from benchmarks.fault_corpus.corpus_file import FOLDER, HEALTHY, Header, write_run
+from benchmarks.fault_corpus.corpus_file import FOLDER, HEALTHY, Event, Header, write_run
 from benchmarks.fault_corpus.faults import FAULTS, Case, Fault, Stage
 from benchmarks.fault_corpus.recipes import EPOCHS, Recipe, recipe_of
 from sdpose.config.settings import Settings, load_settings
@@ -65,7 +66,7 @@ class Job:
 
 def jobs() -> Iterator[Job]:
     """All runs of the corpus: the healthy twins first, then seed after seed."""
-    yield from (Job(HEALTHY, seed) for seed in range(16))
+    yield from (Job(HEALTHY, seed) for seed in (*range(8), *range(12, 16)))
     for seed in range(4):
         yield Job(HEALTHY, seed, resumed=True)
         yield Job(HEALTHY, seed, processes=2)
@@ -109,7 +110,7 @@ def record(job: Job, path: Path, scratch: Path) -> None:
     beside = _start_rank_1(job, path, scratch) if job.processes == 2 and rank == 0 else None
     began = time.monotonic()
     try:
-        ended = _train(job, scratch / f"rank_{rank}" / job.name, scratch)
+        ended = train(job, scratch / f"rank_{rank}" / job.name, scratch)
     finally:
         if beside is not None:
             for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
@@ -126,35 +127,58 @@ def record(job: Job, path: Path, scratch: Path) -> None:
     )
 
 
-def _train(job: Job, work_dir: Path, scratch: Path) -> str:
-    """All stages of a run; gives how the last one ended."""
+def train(job: Job, work_dir: Path, scratch: Path, more: Mapping[str, Any] | None = None) -> str:
+    """All stages of a run; gives how it ended. What it told is `recording.current`.
+
+    more: further changes to the config of its last process.
+    """
     shutil.rmtree(work_dir, ignore_errors=True)
-    told = recording.begin()
     fault = FAULTS.get(job.fault)
-    case = Case(job.recipe, job.seed)
-    ended = "finished"
-    for number, stage in enumerate(_stages(job, fault, case)):
-        told.stop_after = stage.stop_after
-        options = FitOptions(
-            work_dir=work_dir,
-            resume_from="auto" if number else None,
-            load_from=_weights(job.recipe, stage, scratch) if number == 0 else None,
-            seed=job.seed,
-            device="cpu",
-            launcher="pytorch" if job.processes == 2 else None,
-        )
-        with ExitStack() as stack:
-            if stage.plant is not None:
-                stack.enter_context(stage.plant())
-            try:
-                outcome = fit(_settings(job, fault, stage, scratch), options, SilentConsole())
-                ended = _ENDED.get(outcome.exit_code, "stopped by the run itself")
-            except SdposeError as error:
-                ended = f"refused: {str(error).splitlines()[0].replace(str(scratch), '...')}"
+    stages = _stages(job, fault, Case(job.recipe, job.seed))
+    told = recording.begin()
+    *first, last = stages
+    if first:
+        told.events = _interrupted(job, first[0], work_dir, scratch)
+    ended = _run_stage(job, last, work_dir, scratch, resume=bool(first), more=more or {})
     if ended.startswith("stopped"):
         ended = _last_words(work_dir) or ended
     shutil.rmtree(work_dir, ignore_errors=True)
     return ended
+
+
+def _interrupted(job: Job, stage: Stage, work_dir: Path, scratch: Path) -> list[Event]:
+    """A copy of the healthy run of this seed, interrupted in the middle; trained once, what comes after differs."""
+    assert job.processes == 1 and stage == Stage(stop_after=stage.stop_after)
+    kept = scratch / "interrupted" / f"{job.recipe.name}-{job.seed:02d}"
+    events = kept / "events.pickle"
+    if not events.exists():
+        shutil.rmtree(kept, ignore_errors=True)
+        _run_stage(Job(HEALTHY, job.seed), stage, kept / "run", scratch, resume=False, more={})
+        events.write_bytes(pickle.dumps(recording.current.events))
+    shutil.copytree(kept / "run", work_dir)
+    before: list[Event] = pickle.loads(events.read_bytes())
+    return before
+
+
+def _run_stage(
+    job: Job, stage: Stage, work_dir: Path, scratch: Path, *, resume: bool, more: Mapping[str, Any]
+) -> str:
+    """One process of a run; gives how it ended."""
+    recording.current.stop_after = stage.stop_after
+    options = FitOptions(
+        work_dir=work_dir,
+        resume_from="auto" if resume else None,
+        load_from=None if resume else _weights(job.recipe, stage, scratch),
+        seed=job.seed,
+        device="cpu",
+        launcher="pytorch" if job.processes == 2 else None,
+    )
+    with stage.plant() if stage.plant is not None else nullcontext():
+        try:
+            outcome = fit(_settings(job, stage, scratch, more), options, SilentConsole())
+        except SdposeError as error:
+            return f"refused: {str(error).splitlines()[0].replace(str(scratch), '...')}"
+    return _ENDED.get(outcome.exit_code, "stopped by the run itself")
 
 
 def _stages(job: Job, fault: Fault | None, case: Case) -> list[Stage]:
@@ -164,11 +188,13 @@ def _stages(job: Job, fault: Fault | None, case: Case) -> list[Stage]:
     return [Stage(stop_after=faults.MIDDLE), last] if job.resumed else [last]
 
 
-def _settings(job: Job, fault: Fault | None, stage: Stage, scratch: Path) -> Settings:
+def _settings(job: Job, stage: Stage, scratch: Path, more: Mapping[str, Any]) -> Settings:
+    fault = FAULTS.get(job.fault)
     changes: dict[str, Any] = {
         **job.recipe.settings,
         **(fault.also_changed if fault else {}),
         **stage.changes,
+        **more,
     }
     if job.processes == 2:
         changes["data.samples_per_gpu"] = job.recipe.batch_size // 2

@@ -17,13 +17,15 @@ class Recording:
     def __init__(self) -> None:
         self.events: list[Event] = []
         self.stop_after: int | None = None
-        self.started_at: float | None = None
+        self._zero: float | None = None
 
     def add(self, event: Event) -> None:
+        """Times become seconds from the start; what was recorded before goes straight on."""
         if isinstance(event, Record):
-            if self.started_at is None:
-                self.started_at = event.time
-            event = dataclasses.replace(event, time=event.time - self.started_at + 1.0)
+            if self._zero is None:
+                before = [each.time for each in self.events if isinstance(each, Record)]
+                self._zero = event.time - max(before, default=0.0) - 1.0
+            event = dataclasses.replace(event, time=event.time - self._zero)
         self.events.append(event)
 
 

@@ -58,7 +58,7 @@ of 32 epochs from random weights (AP 0 throughout), resumed without any change, 
 Thresholds may be tuned on the tuning half only: seeds 0, 1, 4, 5 ... with the recipes `cosine` (Adam, warm-up,
 cosine, clipping that never acts) and `step` (AdamW, no warm-up, a step to a tenth, no clipping). The reporting half
 has seeds 2, 3, 6, 7 ... with `fixed` (constant rate after a constant warm-up, batch 12) and `poly` (polynomial decay,
-clipping that acts half of the time, batch 10).
+clipping that acts half of the time).
 """
 
 
