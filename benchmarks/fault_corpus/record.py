@@ -127,10 +127,12 @@ def record(job: Job, path: Path, scratch: Path) -> None:
     )
 
 
-def train(job: Job, work_dir: Path, scratch: Path, more: Mapping[str, Any] | None = None) -> str:
+def train(
+    job: Job, work_dir: Path, scratch: Path, *, more: Mapping[str, Any] | None = None, keep: bool = False
+) -> str:
     """All stages of a run; gives how it ended. What it told is `recording.current`.
 
-    more: further changes to the config of its last process.
+    more: further changes to the config of its last process. keep: leave `work_dir` as the run left it.
     """
     shutil.rmtree(work_dir, ignore_errors=True)
     fault = FAULTS.get(job.fault)
@@ -142,7 +144,8 @@ def train(job: Job, work_dir: Path, scratch: Path, more: Mapping[str, Any] | Non
     ended = _run_stage(job, last, work_dir, scratch, resume=bool(first), more=more or {})
     if ended.startswith("stopped"):
         ended = _last_words(work_dir) or ended
-    shutil.rmtree(work_dir, ignore_errors=True)
+    if not keep:
+        shutil.rmtree(work_dir, ignore_errors=True)
     return ended
 
 

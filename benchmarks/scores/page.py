@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from benchmarks import recovery
 from benchmarks.fault_corpus.corpus_file import Half
 from benchmarks.fault_corpus.faults import FAULTS
 from benchmarks.scores.run import OURS, CorpusScores, RealScores
@@ -68,7 +69,7 @@ def page(logs: RealScores | None, corpus: CorpusScores | None) -> str:
     if corpus is not None:
         parts += [_half_part(corpus, "reporting"), _half_part(corpus, "tuning")]
         parts.append(_refused_part(corpus))
-    parts.append(_faults_part())
+    parts += [_recovery_part(), _faults_part()]
     return "\n".join(part for part in parts if part)
 
 
@@ -118,6 +119,20 @@ def _refused_part(corpus: CorpusScores) -> str:
 These the run itself refuses or ends with, in words; they are in the corpus, and in no figure above.
 
 {chr(10).join(lines)}
+"""
+
+
+def _recovery_part() -> str:
+    results = list(recovery.read_results().values())
+    if not results:
+        return ""
+    return f"""## Repair
+
+The recoverable faults once more with `monitor = dict(on_alert='recover')`, by `python -m benchmarks.recovery`. AP is
+that of the last evaluation: of the run left alone, of the repaired one, of the healthy twin.
+{recovery.summary(results)}.
+
+{markdown_table(recovery.HEAD, recovery.rows(results))}
 """
 
 

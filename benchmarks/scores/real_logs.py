@@ -65,7 +65,7 @@ def judge_log(entry: RealLog) -> tuple[Outcome, Curves | None]:
     """What `sdpose diagnose` says, and the curves for the other rules (None where the file was not read)."""
     from sdpose.monitor.judge import diagnose
     from sdpose.monitor.log_roles import assign_roles
-    from sdpose.monitor.readers import UnreadableLog, read_log  # type: ignore[attr-defined]  # until it is there
+    from sdpose.monitor.readers import UnreadableLog, read_log
 
     name = f"{entry.path.parent.name}/{entry.path.name}"
     truth = Truth(
