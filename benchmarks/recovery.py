@@ -185,7 +185,7 @@ def show(console: Console, results: Sequence[Recovered]) -> None:
 
 
 def _from_plain(entry: dict[str, Any]) -> Recovered:
-    values = {key: math.nan if value is None else value for key, value in entry.items()}
+    values: dict[str, Any] = {key: math.nan if value is None else value for key, value in entry.items()}
     return Recovered(**{**values, "repairs": tuple(values["repairs"])})
 
 

@@ -10,7 +10,6 @@ import math
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 
 from benchmarks.scores.cases import Alarm
 
@@ -77,22 +76,21 @@ def lightning(curves: Curves) -> list[Alarm]:
 
 
 def llm_foundry(curves: Curves) -> list[Alarm]:
-    """llm-foundry's KillLossSpike as it comes (window 100, multiplier 2, patience 4, cap 10).
+    """llm-foundry's KillLossSpike as it comes (window 100, multiplier 2, patience 4).
 
-    Once 100 losses are there: five in a row at least twice their mean; or, from step 200 on, half of them above 10.
+    Once 100 losses are there: five in a row at least twice their mean. Its cap on losses above 10 is meant for language
+    models, whose loss is in nats, and is left out.
     """
     alarms = []
     window: deque[float] = deque(maxlen=100)
     outliers = 0
-    for number, (place, loss) in enumerate(curves.loss):
+    for place, loss in curves.loss:
         if len(window) == 100:
             outliers = outliers + 1 if loss >= 2.0 * (sum(window) / 100) else 0
-            if outliers > 4:
+            if outliers == 5:
                 alarms.append(_alarm("foundry spike", place, "spike"))
-            elif number >= 200 and sum(value > 10 for value in window) >= 50:
-                alarms.append(_alarm("foundry high loss", place, "diverged"))
         window.append(loss)
-    return _first_of_each_stretch(alarms, curves.loss)
+    return alarms
 
 
 def early_stopping(curves: Curves) -> list[Alarm]:
@@ -134,14 +132,6 @@ PEERS: Mapping[str, Callable[[Curves], list[Alarm]]] = {
     "NaN in any loss": nan_in_any_loss,
     "all of them together": all_together,
 }
-
-
-def _first_of_each_stretch(alarms: list[Alarm], curve: Curve) -> list[Alarm]:
-    """One alarm for values in a row that all raise it."""
-    row = {place: number for number, (place, _) in enumerate(curve)}
-    rows = [row[alarm.place] for alarm in alarms]
-    kept = [0, *(after for after, (one, two) in enumerate(pairwise(rows), start=1) if two != one + 1)]
-    return [alarms[number] for number in kept] if alarms else []
 
 
 def _alarm(kind: str, place: float, verdict: str) -> Alarm:

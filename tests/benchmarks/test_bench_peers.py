@@ -87,8 +87,7 @@ def test_lightning_wants_twice_the_mean_on_top_of_the_mean(loss: list[float], ex
         ([1.0] * 100 + [9.0] * 4 + [1.0], []),
         ([1.0] * 100 + [9.0] * 5, [105]),
         ([1.0] * 100 + [9.0] * 6 + [1.0] * 20, [105]),  # one stretch, one alarm
-        ([11.0] * 200, []),
-        ([11.0] * 202, [201]),
+        ([11.0] * 300, []),
     ],
 )
 def test_llm_foundry_wants_five_outliers_in_a_row(loss: list[float], expected: list[float]) -> None:
