@@ -37,8 +37,8 @@ that all their alarms can be counted, also where the real thing would end the tr
 50 iterations, or every row of a log, at least twice the mean of the last five; AP 0.05 below its best), Lightning's
 `SpikeDetection` with its defaults (a loss worse than the one before and at least two running means of ten above that
 mean, or not finite), llm-foundry's `KillLossSpike` with its defaults (five losses in a row at least twice the mean of
-100; without its cap on losses above 10, which is meant for language models), early stopping with patience 3, and NaN in any loss. As labels their alarms stand for
-`spike`, `metric_collapse`, `nan` and `overfit` (early stopping).
+100; without its cap on losses above 10, which is meant for language models), early stopping with patience 3, and NaN
+in any loss. As labels their alarms stand for `spike`, `metric_collapse`, `nan` and `overfit` (early stopping).
 """
 
 _CORPUS = """\
