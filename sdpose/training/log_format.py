@@ -12,7 +12,7 @@ import datetime
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -62,6 +62,8 @@ class ValEntry:
     lr: float
     values: Mapping[str, float]
     """AP, AP .5 ... in the order to show."""
+    noise: Mapping[str, float] = field(default_factory=dict)
+    """Intervals of AP and of its change: for the JSON log only, the text line is mmpose's."""
 
     def text(self) -> str:
         shown = ", ".join(f"{name}: {shown_number(value)}" for name, value in self.values.items())
@@ -69,7 +71,7 @@ class ValEntry:
 
     def json(self) -> str:
         entry = {"mode": "val", "epoch": self.epoch, "iter": self.num_batches, "lr": self.lr}
-        return json_line({**entry, **self.values})
+        return json_line({**entry, **self.values, **self.noise})
 
 
 def shown_number(value: float) -> str:
