@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, ValidationInfo, model_validator
 
 from sdpose.config.custom import HOOK_WITHOUT_MEANING, CustomHook, type_or_custom
-from sdpose.config.section import Section, problem
+from sdpose.config.section import Section, problem, reading_of, unknown_key
 from sdpose.config.values import AsTuple, LocalPath, NotNegative, NotNegativeFloat, Positive, PositiveFloat
+from sdpose.errors import nearest
 
 METRICS = ("AP", "AP .5", "AP .75", "AP (M)", "AP (L)", "AR", "AR .5", "AR .75", "AR (M)", "AR (L)")
 
@@ -155,8 +156,78 @@ class RuntimeSettings(Section):
     limit_train_batches: Positive | None = None
 
 
-class MonitorSettings(Section):
-    """What follows from an alert: `warn` says it, `stop` also ends the run (checkpoint saved)."""
+Reaction = Literal["warn", "stop", "recover"]
+REACTIONS: tuple[str, ...] = get_args(Reaction)
+#: Alerts that a change of the training can mend; `training.recovery` knows how.
+REPAIRABLE_KINDS = ("non_finite", "loss_spike", "gradient_explosion", "divergence")
+#: All kinds of alerts of the built-in detectors. A user's own hooks may raise others.
+ALERT_KINDS = (
+    *REPAIRABLE_KINDS,
+    *("no_learning", "metric_zero", "metric_collapse", "performance_drop", "overfitting", "plateau"),
+    *("behind_schedule", "gradient_vanishing", "always_clipped", "dead_heatmaps", "saturated_heatmaps"),
+    *("dead_tokens", "loss_term_missing", "loss_term_zero", "loss_term_dominant", "ranks_disagree"),
+    *("data_starvation", "throughput_drop", "memory_growth", "disk_low", "lr_unexpected", "hook_failed"),
+)
 
-    on_alert: Literal["warn", "stop"] = "warn"
-    on_non_finite_loss: Literal["warn", "stop"] = "stop"
+
+def _check_reactions(value: Any, info: ValidationInfo) -> Any:
+    """One reaction for all kinds of alerts, or `dict(default=..., kind=...)`."""
+    if not isinstance(value, dict):
+        if value not in REACTIONS:
+            hint = nearest(str(value), REACTIONS)
+            raise problem(f"got {value!r}, expected 'warn', 'stop' or 'recover', or a dict of them.{hint}")
+        return value
+    own_hooks = reading_of(info).custom_imports
+    for kind, reaction in value.items():
+        if kind not in ("default", *ALERT_KINDS) and not own_hooks:
+            raise problem(unknown_key(kind, ["default", *ALERT_KINDS]), key=kind)
+        if reaction not in REACTIONS:
+            hint = nearest(str(reaction), REACTIONS)
+            raise problem(f"got {reaction!r}, expected 'warn', 'stop' or 'recover'.{hint}", key=kind)
+        if reaction == "recover" and kind not in ("default", *REPAIRABLE_KINDS):
+            can = ", ".join(REPAIRABLE_KINDS)
+            raise problem(
+                f"cannot be repaired by the run itself; choose 'warn' or 'stop' (repairable: {can}).",
+                key=kind,
+            )
+    return {str(kind): str(reaction) for kind, reaction in value.items()}
+
+
+class MonitorSettings(Section):
+    """What follows from an alert: `warn` says it, `stop` also ends the run (checkpoint saved), `recover` repairs it.
+
+    `on_alert` is one of them or `dict(default='warn', non_finite='recover', ...)` by kind; kinds that cannot be
+    repaired are said. `on_non_finite_loss` counts where `on_alert` asks for no recovery. `max_repairs` are tried in
+    a row; `dry_run` says what would be repaired and changes nothing. `snapshot` keeps a copy of the state at the
+    start of each logging interval: 12 bytes a parameter on the device, and what `recover` goes back to.
+    `language` None is the locale's.
+    """
+
+    on_alert: Annotated[Any, BeforeValidator(_check_reactions)] = "warn"
+    on_non_finite_loss: Reaction = "stop"
+    max_repairs: Positive = 3
+    dry_run: bool = False
+    snapshot: bool = True
+    language: Literal["en", "ko"] | None = None
+
+    @model_validator(mode="after")
+    def _check_recovery(self) -> MonitorSettings:
+        if self.recovers and not self.snapshot:
+            raise problem("recover needs the copies that snapshot makes; leave it True.", key="snapshot")
+        return self
+
+    @property
+    def recovers(self) -> bool:
+        """Whether any alert may lead to a repair."""
+        return any(self.reaction(kind) == "recover" for kind in REPAIRABLE_KINDS)
+
+    def reaction(self, kind: str) -> Reaction:
+        """What follows from an alert of this kind, be it only a warning."""
+        by_kind = self.on_alert if isinstance(self.on_alert, dict) else {"default": self.on_alert}
+        default = by_kind.get("default", "warn")
+        if default == "recover" and kind not in REPAIRABLE_KINDS:
+            default = "warn"
+        if kind == "non_finite" and default != "recover":
+            default = self.on_non_finite_loss
+        chosen: Reaction = by_kind.get(kind, default)
+        return chosen

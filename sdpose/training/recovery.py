@@ -23,10 +23,10 @@ from sdpose.training.treatment import Measure, Treatment
 #: Kinds of alerts that can be repaired, and where on the ladder each begins. The first two are about single batches,
 #: unless the losses rose before; the others are about the way of training.
 FIRST_STEP: Mapping[str, Step] = {
-    "non_finite": "skip_batches",
-    "loss_spike": "skip_batches",
-    "gradient_explosion": "clip_tighter",
-    "divergence": "lower_learning_rate",
+    "non_finite": "skip",
+    "loss_spike": "skip",
+    "gradient_explosion": "clip",
+    "divergence": "lower_lr",
 }
 # Learning rates after the first, second ... time of lowering for the same fault, as parts of the config's: rates that
 # are 3, 10 or 30 times too high are what people have.
@@ -196,7 +196,7 @@ class Recovery:
         place = self._place(fault)
         index = LADDER.index(FIRST_STEP[fault.kind])
         if place.rising:
-            index = max(index, LADDER.index("clip_tighter"))
+            index = max(index, LADDER.index("clip"))
         step = self._possible(index, place.onset)
         return self._decide(
             Repair(
@@ -205,7 +205,7 @@ class Recovery:
                 fault=fault,
                 onset=place.onset,
                 go_back_to=max((state for state in good_states if state < place.onset), default=-1),
-                skipped=frozenset(place.suspects if step == "skip_batches" else ()),
+                skipped=frozenset(place.suspects if step == "skip" else ()),
                 measure=self._measure(step, place.onset, None),
                 level=self._level_before(place.onset),
                 check_until=fault.iteration + self.check_iterations,
@@ -253,16 +253,16 @@ class Recovery:
 
     def _possible(self, index: int, onset: int) -> Step:
         """The step, or the one after it where it cannot be taken."""
-        if LADDER[index] == "clip_tighter" and self._tighter_norm(onset) is None:
+        if LADDER[index] == "clip" and self._tighter_norm(onset) is None:
             index += 1
         return LADDER[index]
 
     def _measure(self, step: Step, from_iteration: int, earlier: Measure | None) -> Measure | None:
         """What `step` changes, on top of what the step before it did."""
-        if step == "skip_batches":
+        if step == "skip":
             return None
         earlier = earlier or Measure(from_iteration=from_iteration)
-        if step == "clip_tighter":
+        if step == "clip":
             return replace(
                 earlier, from_iteration=from_iteration, max_norm=self._tighter_norm(from_iteration)
             )

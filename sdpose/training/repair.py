@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 from sdpose.training.treatment import Measure
 
-Step = Literal["skip_batches", "clip_tighter", "lower_learning_rate", "roll_back"]
-LADDER: tuple[Step, ...] = ("skip_batches", "clip_tighter", "lower_learning_rate", "roll_back")
+Step = Literal["skip", "clip", "lower_lr", "roll_back"]
+LADDER: tuple[Step, ...] = ("skip", "clip", "lower_lr", "roll_back")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -113,8 +113,26 @@ MISTAKES = [
     ),
     (
         "monitor = dict(on_alert='stpo')",
-        "monitor.on_alert: got 'stpo', expected 'warn' or 'stop'. Did you mean 'stop'?",
+        "monitor.on_alert: got 'stpo', expected 'warn', 'stop' or 'recover', or a dict of them. Did you mean 'stop'?",
     ),
+    (
+        "monitor = dict(on_alert=dict(default='warn', loss_spik='stop'))",
+        "monitor.on_alert.loss_spik: unknown key. Did you mean 'loss_spike'?",
+    ),
+    (
+        "monitor = dict(on_alert=dict(divergence='repair'))",
+        "monitor.on_alert.divergence: got 'repair', expected 'warn', 'stop' or 'recover'.",
+    ),
+    (
+        "monitor = dict(on_alert=dict(disk_low='recover'))",
+        "monitor.on_alert.disk_low: cannot be repaired by the run itself; choose 'warn' or 'stop' (repairable: ",
+    ),
+    (
+        "monitor = dict(on_alert='recover', snapshot=False)",
+        "monitor.snapshot: recover needs the copies that snapshot makes; leave it True.",
+    ),
+    ("monitor = dict(max_repairs=0)", "monitor.max_repairs: got 0, expected more than 0."),
+    ("monitor = dict(language='fr')", "monitor.language: got 'fr', expected 'en' or 'ko'."),
     (
         "model = dict(type='TopDwn')",
         "model.type: got 'TopDwn', expected 'TopDown' or 'TokenSelfDistil'. Did you mean 'TopDown'?",
@@ -431,6 +449,31 @@ class TestKnownByName:
         assert settings.model.backbone.norm_eval
         assert (settings.runtime.precision, settings.runtime.compile) == ("bf16", True)
         assert (settings.monitor.on_alert, settings.monitor.on_non_finite_loss) == ("stop", "stop")
+
+    @pytest.mark.parametrize(
+        ("monitor", "non_finite", "loss_spike", "disk_low"),
+        [
+            ("", "stop", "warn", "warn"),
+            ("on_non_finite_loss='warn'", "warn", "warn", "warn"),
+            ("on_alert='stop', on_non_finite_loss='warn'", "warn", "stop", "stop"),
+            ("on_alert='recover'", "recover", "recover", "warn"),
+            ("on_non_finite_loss='recover'", "recover", "warn", "warn"),
+            ("on_alert=dict(default='stop', loss_spike='warn')", "stop", "warn", "stop"),
+            (
+                "on_alert=dict(non_finite='recover', loss_spike='stop'), on_non_finite_loss='warn'",
+                "recover",
+                "stop",
+                "warn",
+            ),
+        ],
+    )
+    def test_reactions_by_kind(
+        self, tmp_path: Path, base: str, monitor: str, non_finite: str, loss_spike: str, disk_low: str
+    ) -> None:
+        settings = load(tmp_path, base + f"monitor = dict({monitor})").monitor
+        expected = (non_finite, loss_spike, disk_low)
+        assert tuple(settings.reaction(kind) for kind in ("non_finite", "loss_spike", "disk_low")) == expected
+        assert settings.recovers == ("recover" in expected)
 
     def test_steps_that_are_left_out_do_nothing(self, tmp_path: Path, base: str) -> None:
         steps = "{{_base_.train_pipeline}}"
