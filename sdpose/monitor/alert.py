@@ -34,8 +34,10 @@ class Alert:
     """The numbers behind the message: str, int, float, bool, None, and lists or dicts of them."""
     causes: tuple[str, ...] = ()
     actions: tuple[str, ...] = ()
+    doc: str = ""
+    """Where to read more, such as docs/monitor.md#loss_spike; empty: nowhere."""
     language: str = "en"
-    """Of causes and actions: "en" or "ko". The message is the guide's and the same in both."""
+    """Of message, causes and actions: "en" or "ko". The guide's two warnings are the same in both."""
     time: float | None = None
     """Unix seconds of the record that raised it."""
 

@@ -1,14 +1,18 @@
-"""An alert as entries of a log: its message, then one line a cause and one line an action."""
+"""An alert as entries of a log: its message, then a line for each cause, each action, and where to read more."""
 
 from __future__ import annotations
 
-from sdpose.monitor.advice.compose import TEXTS
+from sdpose.monitor.advice.phrase import Phrase
 from sdpose.monitor.alert import Alert
+
+CAUSE = Phrase("Probable cause", "가능한 원인", guide=True)
+ACTION = Phrase("Action", "조치", guide=True)
+MORE = Phrase("More", "참고")
 
 
 def alert_lines(alert: Alert) -> list[str]:
     """What to log, entry by entry. The first is the message, whole: the guide's text stays in one piece."""
-    text = TEXTS[alert.language]
-    causes = [f"   {text['label_cause']} {i}: {cause}" for i, cause in enumerate(alert.causes, start=1)]
-    actions = [f"   {text['label_action']} {i}: {action}" for i, action in enumerate(alert.actions, start=1)]
-    return [alert.message, *causes, *actions]
+    cause, action, more = (phrase.say(alert.language) for phrase in (CAUSE, ACTION, MORE))
+    causes = [f"   {cause} {i}: {text}" for i, text in enumerate(alert.causes, start=1)]
+    actions = [f"   {action} {i}: {text}" for i, text in enumerate(alert.actions, start=1)]
+    return [alert.message, *causes, *actions, *([f"   {more}: {alert.doc}"] if alert.doc else [])]

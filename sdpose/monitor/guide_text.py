@@ -42,12 +42,6 @@ def performance_drop(*, metric: str, current: float, best: float, drop: float) -
     )
 
 
-def non_finite(*, epoch: int, iteration: int, values: Mapping[str, float]) -> str:
-    """Ours, in the guide's manner: it has no text for this, but greps the log for "nan" and "inf"."""
-    lines = "".join(f"\n   {name}: {loss_digits(value)}" for name, value in values.items())
-    return f"{WARNING}NaN or Inf detected!\n   Iteration: {iteration} (epoch {epoch}){lines}"
-
-
 def iteration_line(iteration: int, terms: Mapping[str, float]) -> str:
     """The guide's detailed line: `Iter [50] loss: 2.345678, heatmap_loss: 2.100000, ...`, `loss` first."""
     ordered = sorted(terms.items(), key=lambda term: term[0] != "loss")

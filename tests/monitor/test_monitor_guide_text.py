@@ -79,14 +79,3 @@ def test_a_huge_ratio_stays_on_its_line() -> None:
         "   Recent avg: 1.000e-10",
         "   Ratio: 1.700e+308x",
     ]
-
-
-def test_non_finite_text_names_the_iteration_and_each_value() -> None:
-    values = {"heatmap_loss": math.nan, "loss": math.inf, "grad_norm": -math.inf}
-    assert guide_text.non_finite(epoch=3, iteration=1234, values=values).splitlines() == [
-        "⚠️  WARNING: NaN or Inf detected!",
-        "   Iteration: 1234 (epoch 3)",
-        "   heatmap_loss: NaN",
-        "   loss: Inf",
-        "   grad_norm: -Inf",
-    ]

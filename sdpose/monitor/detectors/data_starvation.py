@@ -12,17 +12,13 @@ from sdpose.monitor.finding import Finding
 from sdpose.monitor.parameters import number_between, whole_number
 from sdpose.monitor.record import Record
 
-# Values that only the last record of a logging interval has. The run fetches the interval's losses after it and
-# waits for the device, which the timing of the next iteration books as waiting for data.
-INTERVAL_VALUES = ("weight_norm", "host_memory", "disk_free_mib", "memory")
-
 
 class DataStarvation(Detector):
     """Watches which part of the time of `check_interval` iterations went into waiting for batches.
 
     Found is `data_starvation_threshold` or more, `patience` checks in a row, once an episode. Not counted are the
-    first `num_skipped` iterations of an epoch and of a resumed process, when the workers start, and those right
-    after a log line. Waits below `absolute_floor` seconds an iteration are not worth mending.
+    first `num_skipped` iterations of an epoch and of a resumed process, when the workers start. Waits below
+    `absolute_floor` seconds an iteration are not worth mending.
     """
 
     def __init__(
@@ -48,18 +44,13 @@ class DataStarvation(Detector):
 
     def reset(self) -> None:
         self._elapsed_s, self._data_s, self._num, self._began = 0.0, 0.0, 0, 0
-        self._was_interval = False
         self._episode = Episode(self.patience)
 
     def update(self, record: Record) -> Sequence[Finding]:
         if record.mode != "train":
             return ()
-        was_interval, self._was_interval = (
-            self._was_interval,
-            any(name in record.values for name in INTERVAL_VALUES),
-        )
         elapsed_s, data_s = record.values.get("time"), record.values.get("data_time")
-        if elapsed_s is None or data_s is None or not elapsed_s > 0.0 or was_interval:
+        if elapsed_s is None or data_s is None or not 0.0 <= data_s <= elapsed_s < math.inf or not elapsed_s:
             return ()
         if record.epoch_iteration <= self.num_skipped or self._just_resumed(record):
             return ()
@@ -104,12 +95,11 @@ class DataStarvation(Detector):
             "data_s": self._data_s,
             "num": self._num,
             "began": self._began,
-            "was_interval": self._was_interval,
             "episode": self._episode.state_dict(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self._elapsed_s, self._data_s, self._num = state["elapsed_s"], state["data_s"], state["num"]
         self._num = min(self._num, self.check_interval - 1)
-        self._began, self._was_interval = state["began"], state["was_interval"]
+        self._began = state["began"]
         self._episode.load_state_dict(state["episode"])

@@ -13,7 +13,7 @@ from sdpose.monitor.detectors.dead_tokens import DeadTokens
 from sdpose.monitor.detectors.disk_low import DiskLow
 from sdpose.monitor.detectors.gradient_explosion import GradientExplosion
 from sdpose.monitor.detectors.gradient_vanishing import GradientVanishing
-from sdpose.monitor.detectors.loss_term_dominant import LossTermDominant
+from sdpose.monitor.detectors.loss_term_swallowing import LossTermSwallowing
 from sdpose.monitor.detectors.loss_term_missing import LossTermMissing
 from sdpose.monitor.detectors.loss_term_zero import LossTermZero
 from sdpose.monitor.detectors.lr_unexpected import LrUnexpected
@@ -52,7 +52,7 @@ def live_detectors(facts: RunFacts) -> dict[str, Detector]:
             expected=SDPOSE_TERMS if facts.variant is not None else (), start_iteration=start
         ),
         "loss_term_zero": LossTermZero(),
-        "loss_term_dominant": LossTermDominant(check_interval=interval),
+        "loss_term_swallowing": LossTermSwallowing(check_interval=interval),
         "ranks_disagree": RanksDisagree(),
         "data_starvation": DataStarvation(start_iteration=start),
         "throughput_drop": ThroughputDrop(start_iteration=start),

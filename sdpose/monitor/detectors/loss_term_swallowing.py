@@ -14,10 +14,10 @@ from sdpose.monitor.parameters import number_between, whole_number
 from sdpose.monitor.record import Record
 
 
-class LossTermDominant(Detector):
+class LossTermSwallowing(Detector):
     """Watches the part that the main term has of all loss terms together, by the median of `check_interval`.
 
-    Found is a part below 1 - `loss_term_dominant_threshold`, `patience` checks in a row, once an episode. Sizes count,
+    Found is a part below 1 - `loss_term_swallowing_threshold`, `patience` checks in a row, once an episode. Sizes count,
     not signs. A run without the main term `metric` is not judged: which of its terms should be large, nobody knows.
     """
 
@@ -25,14 +25,14 @@ class LossTermDominant(Detector):
         self,
         *,
         check_interval: int = 50,
-        loss_term_dominant_threshold: float = 0.9,
+        loss_term_swallowing_threshold: float = 0.9,
         patience: int = 2,
         metric: str = "heatmap_loss",
     ) -> None:
-        name = "LossTermDominant"
+        name = "LossTermSwallowing"
         self.check_interval = whole_number(name, "check_interval", check_interval)
-        self.loss_term_dominant_threshold = number_between(
-            name, "loss_term_dominant_threshold", loss_term_dominant_threshold, 0.5, 1.0
+        self.loss_term_swallowing_threshold = number_between(
+            name, "loss_term_swallowing_threshold", loss_term_swallowing_threshold, 0.5, 1.0
         )
         self.patience = whole_number(name, "patience", patience)
         self.metric = metric
@@ -58,13 +58,13 @@ class LossTermDominant(Detector):
             return ()
         sums, self._sums = self._sums, {}
         largest = max(sums, key=lambda name: sums[name])
-        swallowed = self._parts.newest < 1.0 - self.loss_term_dominant_threshold
+        swallowed = self._parts.newest < 1.0 - self.loss_term_swallowing_threshold
         if not self._episode.begins(swallowed, self._parts.first_iteration):
             return ()
         return (
             Finding.at(
                 record,
-                kind="loss_term_dominant",
+                kind="loss_term_swallowing",
                 severity="warning",
                 metric=largest,
                 value=record.values.get(largest),
