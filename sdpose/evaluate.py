@@ -73,16 +73,26 @@ class Evaluator:
         self.loader = evaluation_loader(settings, self.data.dataset, split, world)
         self.normalize = build_normalizer(settings, split).to(machine.device)
         self.past: PastEvaluations | None = None
-        """The run's earlier evaluations, to judge each new one against; in the main process of a training."""
 
     def describe(self) -> str:
         """One phrase for the log."""
         return f"{len(self.data.persons)} boxes in {len(self.data.table.image_ids)} images, {self.data.boxes_from}"
 
+    def remember(
+        self, work_dir: Path, *, epoch: int | None, source: Path | None = None, aside: Path | None = None
+    ) -> None:
+        """Judge every evaluation against the earlier ones of the run in `work_dir`, from its main process.
+
+        epoch: finished epochs of the checkpoint that the run goes on from, `source` its folder; None for a new run,
+        whose predecessor's evaluations move to `aside`.
+        """
+        if self.world.is_main:
+            self.past = PastEvaluations.of_run(work_dir, epoch=epoch, source=source, aside=aside)
+
     def run(self, model: SDPose, epoch: int | None = None) -> EvaluationOutcome:
         """Predict this rank's share, gather, and score in the main process. All ranks must call it.
 
-        epoch: finished epochs; with them the outcome is judged against `past`, and kept there.
+        epoch: finished epochs; the outcome is then judged against those that `remember` knows, and kept.
         """
         self._share_batch_norm(model)
         was_training = model.training

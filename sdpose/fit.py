@@ -153,6 +153,13 @@ def _fit(
     # All ranks have read what they were to load: now it may move.
     world.barrier()
     set_aside = store.set_aside() if store is not None and resumed is None else None
+    if evaluator is not None:
+        evaluator.remember(
+            work_dir,
+            epoch=resumed.epoch if resumed else None,
+            source=resumed.path.parent if resumed and resumed.path else None,
+            aside=set_aside,
+        )
     log = RunLog(
         work_dir,
         console=lambda level, text: console.line(text if level == "INFO" else f"{level}: {text}"),

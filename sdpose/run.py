@@ -302,9 +302,11 @@ class Run:
 
     def _evaluate(self, progress: Progress) -> None:
         assert self.evaluator is not None
-        outcome = self.evaluator.run(self.model)
+        outcome = self.evaluator.run(self.model, progress.epoch)
         self.pending_evaluation = False
-        metrics = dict(self.world.broadcast_object(outcome.metrics))
+        metrics, noise, details = self.world.broadcast_object(
+            (outcome.metrics, outcome.noise, outcome.details)
+        )
         for line in outcome.notes:
             if line not in self._said:
                 self._said.add(line)
@@ -316,14 +318,17 @@ class Run:
             iteration=progress.iteration,
             epoch_iteration=self.epoch_length,
             epoch_length=self.epoch_length,
-            values={**metrics, "lr": lr},
+            values={**metrics, **noise, "lr": lr},
             time=time.time(),
+            details=details,
         )
         # Before the best checkpoint is written, whose monitor state must know of this evaluation.
         alerts = self.monitor.observe([record])
         self._keep_best(metrics, progress)
         self.log.val(
-            ValEntry(epoch=progress.epoch, num_batches=outcome.num_batches, lr=lr, values=metrics),
+            ValEntry(
+                epoch=progress.epoch, num_batches=outcome.num_batches, lr=lr, values=metrics, noise=noise
+            ),
             run_iteration=progress.iteration,
         )
         self._say(alerts)

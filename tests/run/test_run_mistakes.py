@@ -322,14 +322,18 @@ def test_a_disk_that_fills_up_loses_nothing(
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
 
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
 def test_a_mistake_leaves_an_earlier_run_alone(bench: Bench, say) -> None:
     assert main(["train", str(bench.config), "--seed", "1", "--cfg-options", "total_epochs=1"]) == 0
     work_dir = bench.folder / "work"
-    before = {path.name: path.read_bytes() for path in work_dir.iterdir()}
+    before = contents(work_dir)
     bench.annotations.write_text("")
     say("train", bench.config)
     say("train", bench.config, "--resume-from", "nowhere.pth")
-    assert {path.name: path.read_bytes() for path in work_dir.iterdir()} == before
+    assert contents(work_dir) == before
 
 
 def test_a_check_of_faulty_data_says_what_to_do_and_goes_on(

@@ -12,6 +12,7 @@ from tiny_runs import json_log, log_text, plain
 
 import sdpose.evaluate
 from sdpose.cli.main import main
+from sdpose.evaluation.coco_ap import Scores
 from sdpose.run import Run
 from sdpose.training.checkpoint import load_checkpoint
 
@@ -62,7 +63,7 @@ def test_a_spike_is_told_in_the_guides_words(
 def falling_ap(monkeypatch: pytest.MonkeyPatch) -> None:
     """An AP of 0.72 after epoch 1 and 0.65 after epoch 2: this model is too small to have any."""
     values = iter([0.72, 0.65])
-    monkeypatch.setattr(sdpose.evaluate, "evaluate_results", lambda *_: {"AP": next(values), "AR": 0.5})
+    monkeypatch.setattr(sdpose.evaluate, "score_results", lambda *_: Scores({"AP": next(values), "AR": 0.5}))
 
 
 @pytest.mark.usefixtures("falling_ap")

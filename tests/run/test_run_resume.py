@@ -110,7 +110,7 @@ def test_a_run_that_died_in_its_evaluation_makes_it_again(
 ) -> None:
     work_dir = tmp_path / "died"
 
-    def power_cut(self: Evaluator, model: Any) -> None:
+    def power_cut(self: Evaluator, model: Any, epoch: int) -> None:
         raise ZeroDivisionError("power cut")
 
     with monkeypatch.context() as patch:
