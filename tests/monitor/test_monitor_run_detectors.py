@@ -109,7 +109,9 @@ def test_collapse_and_zero(values: list[float], kinds: list[tuple[str, int]]) ->
 
 def test_zero_at_the_beginning_of_a_long_run_is_no_fault() -> None:
     assert findings(MetricCollapse(total_epochs=300), scores([0.0] * 14)) == []
-    assert [f.epoch for f in findings(MetricCollapse(total_epochs=300), scores([0.0] * 30))] == [15]
+    assert [f.epoch for f in findings(MetricCollapse(total_epochs=300), scores([0.0] * 70))] == [60]
+    shown = [train(1, 0.002, heatmap_peak=0.7), *scores([0.0] * 14)]
+    assert [f.epoch for f in findings(MetricCollapse(total_epochs=300), shown)] == [3]
 
 
 def epochs(pairs: Sequence[tuple[float, float]]) -> list[Record]:

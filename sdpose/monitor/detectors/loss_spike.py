@@ -10,11 +10,13 @@ from typing import Any
 from sdpose.monitor.detector import Detector
 from sdpose.monitor.finding import Finding
 from sdpose.monitor.parameters import number_between, whole_number
-from sdpose.monitor.patterns.spike import NOISE_WINDOW, NUM_SPREADS
+from sdpose.monitor.patterns.spike import NOISE_WINDOW
 from sdpose.monitor.record import Record
 from sdpose.monitor.robust import noise
 
 NUM_CHECKS = 5
+# Usual steps from one check to the next, on a log scale: healthy runs with batches of 8 reach 4.4 of them.
+NUM_STEPS = 5.0
 # A learning rate that has just been raised lifts the loss: then only what nobody could take for that is a spike.
 RAISED_LR = 1.02
 RATIO_AFTER_RAISED_LR = 10.0
@@ -93,7 +95,7 @@ class LossSpike(Detector):
 
     def _beyond_noise(self, ratio: float, previous: Sequence[float]) -> bool:
         logs = [math.log(max(check, self.absolute_floor)) for check in previous]
-        return math.log(ratio) > NUM_SPREADS * noise(logs)
+        return math.log(ratio) > NUM_STEPS * noise(logs)
 
     def reset(self) -> None:
         self._window: list[float] = []

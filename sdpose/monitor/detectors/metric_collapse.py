@@ -18,17 +18,20 @@ NUM_EVALUATIONS = 200
 # An AP that had reached this and is a fifth of it now has not dipped by chance.
 CLEAR_BEST, CLEAR_SHARE = 0.1, 0.2
 ZERO_EVALUATIONS = 3
+# A drawn joint peaks at 1; maps that reach this on average show joints.
+SHOWN_PEAK = 0.2
 
 
 class MetricCollapse(Detector):
     """Finds `metric_collapse`, at once where it is beyond doubt, else at the second low evaluation; and `metric_zero`.
 
-    A metric that has shown as 0.0000 in the first three evaluations and for a twentieth of the run is stuck at zero;
-    before that it may be beginning. Each is found once an episode.
+    A metric that was 0.0000 in its first three evaluations is stuck at zero when heatmaps show joints meanwhile. While
+    they are empty still, learning has not begun, and nothing is said before `patience_share` of the run. Each is found
+    once an episode.
     """
 
     def __init__(
-        self, *, metric: str = "AP", total_epochs: int | None = None, patience_share: float = 0.05
+        self, *, metric: str = "AP", total_epochs: int | None = None, patience_share: float = 0.2
     ) -> None:
         self.metric = metric
         self.total_epochs = total_epochs
@@ -36,9 +39,11 @@ class MetricCollapse(Detector):
         self._scores: list[float] = []
         self._epochs: list[int] = []
         self._low = False
+        self._peak: float | None = None
 
     def update(self, record: Record) -> Sequence[Finding]:
         if record.mode != "val":
+            self._peak = record.values.get("heatmap_peak", self._peak)
             return ()
         score = record.values.get(self.metric, math.nan)
         if not math.isfinite(score):
@@ -82,15 +87,22 @@ class MetricCollapse(Detector):
     def _zero(self, epoch: int) -> tuple[str, dict[str, Any]] | None:
         if not is_zero(np.array(self._scores), at_least=ZERO_EVALUATIONS):
             return None
-        if self.total_epochs is not None and epoch < self.patience_share * self.total_epochs:
+        shows_joints = self._peak is not None and self._peak > SHOWN_PEAK
+        if self.total_epochs and not shows_joints and epoch < self.patience_share * self.total_epochs:
             return None
         return "metric_zero", {"num_evaluations": len(self._scores), "first_epoch": self._epochs[0]}
 
     def reset(self) -> None:
-        self._scores, self._epochs, self._low = [], [], False
+        self._scores, self._epochs, self._low, self._peak = [], [], False, None
 
     def state_dict(self) -> dict[str, Any]:
-        return {"scores": list(self._scores), "epochs": list(self._epochs), "low": self._low}
+        return {
+            "scores": list(self._scores),
+            "epochs": list(self._epochs),
+            "low": self._low,
+            "peak": self._peak,
+        }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self._scores, self._epochs, self._low = list(state["scores"]), list(state["epochs"]), state["low"]
+        self._scores, self._epochs = list(state["scores"]), list(state["epochs"])
+        self._low, self._peak = state["low"], state["peak"]
