@@ -18,10 +18,12 @@ from sdpose.assemble.machine import Machine, choose_machine
 from sdpose.assemble.model import build_model, build_normalizer
 from sdpose.config.settings import Settings
 from sdpose.errors import SdposeError
+from sdpose.evaluation.analysis import analyse, analysis_lines
 from sdpose.evaluation.coco_ap import score_results
 from sdpose.evaluation.inference import PosePredictions, predict_batches
 from sdpose.evaluation.noise import Evaluation
 from sdpose.evaluation.results import Suppression, to_coco_results, write_results
+from sdpose.evaluation.scene import Scene
 from sdpose.models import SDPose
 from sdpose.models.fuse import fuse_batch_norm
 from sdpose.models.weights import load_model_weights
@@ -50,6 +52,8 @@ class EvaluationOutcome:
     details: dict[str, Any] = field(default_factory=dict)
     """`{"moved": {"joints": {name: change}, "errors": {kind: change}}, "compared_with": {"previous": epoch, "best":
     epoch}}`: what changed beyond noise since the evaluation before, as shares; empty after the first."""
+    scene: Scene | None = None
+    """What was matched, for `analyse`; None where nobody is annotated."""
 
 
 class Evaluator:
@@ -126,6 +130,7 @@ class Evaluator:
             notes=(*left_out, *warnings, *judged.notes),
             noise=judged.noise,
             details=judged.details,
+            scene=scores.scene,
         )
 
     def _judge(self, evaluation: Evaluation | None, epoch: int | None) -> Judgement:
@@ -211,6 +216,8 @@ class EvaluateOptions:
     """Also write the poses before rescoring and NMS here, as JSON."""
     picture: Path | None = None
     """Draw predictions beside the truth here."""
+    analyse: bool = False
+    """Also show AP of each joint and the kinds of errors, and write them to `analysis.json`."""
     fuse_batch_norm: bool = False
     device: str | None = None
     launcher: str | None = None
@@ -258,6 +265,12 @@ def _evaluate_checkpoint(
             f"cannot write {path}: {error.strerror}; name another folder with --work-dir"
         ) from error
     console.line(f"{len(outcome.results)} poses written to {path}")
+    if outcome.noise:
+        ap, low, high = outcome.metrics["AP"], outcome.noise["AP_low"], outcome.noise["AP_high"]
+        num_images = outcome.scene.num_images if outcome.scene is not None else 0
+        console.line(f"AP {ap:.3f} [{low:.3f}, {high:.3f}], the 95 % interval over {num_images} images")
+    if options.analyse:
+        _analyse(outcome, evaluator, work_dir / "analysis.json", console)
     if not outcome.metrics:
         console.line(
             f"{evaluator.data.table.ann_file} has no annotations, so there is nothing to score against"
@@ -269,6 +282,24 @@ def _evaluate_checkpoint(
         write_comparison(options.picture, evaluator.data.table, outcome.results, evaluator.skeleton)
         console.line(f"picture of predictions beside the truth: {options.picture}")
     return outcome
+
+
+def _analyse(outcome: EvaluationOutcome, evaluator: Evaluator, path: Path, console: EvaluateConsole) -> None:
+    if outcome.scene is None:
+        console.line("no analysis: the annotations have no persons of one category to compare with")
+        return
+    skeleton = evaluator.skeleton
+    truth = json.loads(Path(evaluator.data.table.ann_file).read_text(encoding="utf-8"))
+    analysis = analyse(
+        outcome.scene,
+        outcome.results,
+        skeleton,
+        lambda results: score_results(truth, results, skeleton.sigmas).metrics["AP"],
+    )
+    for line in analysis_lines(analysis):
+        console.line(line)
+    write_atomically(path, lambda file: file.write(json.dumps(analysis, indent=2).encode()))
+    console.line(f"the tables as JSON: {path}")
 
 
 def _write_raw(path: Path, predictions: PosePredictions) -> None:

@@ -36,6 +36,11 @@ def add_parser(subparsers: Any) -> None:
         metavar="METRIC",
         help="only mAP exists (kept for the original's users)",
     )
+    parser.add_argument(
+        "--analyse",
+        action="store_true",
+        help="also show AP of each joint and the kinds of errors (and write analysis.json)",
+    )
     parser.add_argument("--picture", type=Path, metavar="FILE", help="draw predictions beside the truth")
     # The original gathers results over files or over the GPU; here they are gathered in memory.
     parser.add_argument("--gpu-collect", "--gpu_collect", action="store_true", help=argparse.SUPPRESS)
@@ -64,6 +69,7 @@ def run(args: argparse.Namespace) -> int:
         work_dir=args.work_dir,
         raw_output=args.out,
         picture=args.picture,
+        analyse=args.analyse,
         fuse_batch_norm=args.fuse_conv_bn,
         device=args.device,
         launcher=args.launcher if args.launcher != "none" else None,

@@ -82,13 +82,14 @@ def _share(
 class Pairs:
     """Predictions that are paired with a person who counts.
 
-    found (P,) rows of predictions; truth (P,) rows of annotated persons; similarity (P, K); kinds (P, K) index of
-    JOINT_KINDS, to be read where `labelled` (P, K). matched (D,): what each prediction was matched with, be it to
-    be ignored, or NOBODY.
+    found (P,) rows of predictions; truth (P,) rows of annotated persons; oks (P,); similarity (P, K); kinds (P, K)
+    index of JOINT_KINDS, to be read where `labelled` (P, K). matched (D,): what each prediction was matched with, be
+    it to be ignored, or NOBODY.
     """
 
     found: NDArray[np.intp]
     truth: NDArray[np.int32]
+    oks: NDArray[np.float64]
     similarity: NDArray[np.float64]
     labelled: NDArray[np.bool_]
     kinds: NDArray[np.int64]
@@ -117,7 +118,9 @@ def pair_persons(scene: Scene, sigmas: Sequence[float], flip_index: Sequence[int
         [GOOD, JITTER, INVERSION, SWAP],
         default=MISS,
     )
-    return Pairs(found, truth, similarity, own[..., 2] > 0, kinds, matched)
+    labelled = own[..., 2] > 0
+    oks = (similarity * labelled).sum(1) / labelled.sum(1)
+    return Pairs(found, truth, oks, similarity, labelled, kinds, matched)
 
 
 def _near_another(
@@ -167,33 +170,31 @@ def count_errors(scene: Scene, pairs: Pairs) -> ErrorCounts:
 
 def _badly_scored(scene: Scene, pairs: Pairs) -> NDArray[np.intp]:
     """For each image the persons that a better prediction, lower in score, was left without: (I,)."""
-    taken_by = np.full(len(scene.truth_image), NOBODY)
-    taken_by[pairs.truth] = pairs.found
-    first_found = np.searchsorted(scene.image, np.arange(scene.num_images))
-    first_truth = np.searchsorted(scene.truth_image, np.arange(scene.num_images))
-    bad = np.zeros(scene.num_images, np.intp)
-    for images, oks in same_shapes(scene):
-        _, num_found, num_truth = oks.shape
-        rows = first_found[images][:, None] + np.arange(num_found)  # (I, D)
-        persons = first_truth[images][:, None] + np.arange(num_truth)  # (I, T)
-        place = taken_by[persons] - rows[:, :1]  # (I, T), of the prediction within its image
-        taken = taken_by[persons] != NOBODY
-        achieved = np.take_along_axis(oks, np.where(taken, place, 0)[:, None], axis=1)[:, 0]  # (I, T)
-        left = pairs.matched[rows] == NOBODY  # (I, D)
-        nearest = oks.argmax(2)[..., None] == np.arange(num_truth)  # (I, D, T)
-        better = (left[..., None] & nearest & (oks > achieved[:, None])).any(1)
-        bad[images] = (better & taken).sum(1)
-    return bad
+    nearest, similarity = nearest_persons(scene)
+    achieved = np.full(len(scene.truth_image), np.inf)
+    achieved[pairs.truth] = pairs.oks
+    left = np.flatnonzero((pairs.matched == NOBODY) & (nearest != NOBODY))
+    # The two were summed in different order: a repeated pose is no better one.
+    better = left[similarity[left] > achieved[nearest[left]] + 1e-9]
+    return np.bincount(scene.truth_image[np.unique(nearest[better])], minlength=scene.num_images)
 
 
 def _on_nobody(scene: Scene, pairs: Pairs, num_persons: int) -> NDArray[np.intp]:
     """For each image the predictions on nobody among the `num_persons` highest scores: (I,)."""
-    best_oks = np.zeros(len(scene.image))
-    first_found = np.searchsorted(scene.image, np.arange(scene.num_images))
-    for images, oks in same_shapes(scene):
-        rows = first_found[images][:, None] + np.arange(oks.shape[1])
-        best_oks[rows] = oks.max(2)
     high = np.zeros(len(scene.image), bool)
     high[np.argsort(-scene.scores, kind="stable")[:num_persons]] = True
-    nobody = high & (pairs.matched == NOBODY) & (best_oks < PAIR_OKS)
+    _, similarity = nearest_persons(scene)
+    nobody = high & (pairs.matched == NOBODY) & (similarity < PAIR_OKS)
     return np.bincount(scene.image[nobody], minlength=scene.num_images)
+
+
+def nearest_persons(scene: Scene) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """The annotated person that each prediction fits best, NOBODY in an image without any, and the OKS: 2 x (D,)."""
+    nearest, similarity = np.full(len(scene.image), NOBODY, np.int64), np.zeros(len(scene.image))
+    first_found = np.searchsorted(scene.image, np.arange(scene.num_images))
+    first_truth = np.searchsorted(scene.truth_image, np.arange(scene.num_images))
+    for images, oks in same_shapes(scene):
+        rows = first_found[images][:, None] + np.arange(oks.shape[1])
+        nearest[rows] = first_truth[images][:, None] + oks.argmax(2)
+        similarity[rows] = oks.max(2)
+    return nearest, similarity
