@@ -16,6 +16,8 @@ from sdpose.monitor.robust import trend
 
 # A drawn joint's map peaks at 1; a map that never reaches this shows no joint.
 EMPTY_PEAK = 0.1
+# Share of joints that a training batch finds (`acc_pose`): who finds these has learnt.
+FOUND_SHARE = 0.35
 EPOCHS_BEFORE = 2
 CHECKS_BEFORE = 20
 # The first checks show how any network unlearns its random outputs, whatever is wrong with the rest.
@@ -25,8 +27,8 @@ CHECKS_SKIPPED = 2
 class NoLearning(Detector):
     """Finds a loss that, after its first checks, neither falls nor trends down; once, until something was learnt.
 
-    Looks from the second epoch and the twentieth check on, after the warm-up. An AP that rises or heatmaps that show
-    joints speak against it.
+    Looks from the second epoch and the twentieth check on, after the warm-up. An AP that rises, or joints that
+    are found, speak against it.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class NoLearning(Detector):
         self._history = CheckHistory(self.check_interval)
         self._scores: list[float] = []
         self._peak: float | None = None
+        self._accuracy: float | None = None
         self._said = False
 
     def update(self, record: Record) -> Sequence[Finding]:
@@ -54,6 +57,7 @@ class NoLearning(Detector):
                 self._scores = [*self._scores, score][-20:]
             return ()
         self._peak = record.values.get("heatmap_peak", self._peak)
+        self._accuracy = record.values.get("acc_pose", self._accuracy)
         value = record.values.get(self.metric)
         if value is None or not self._history.add(record.iteration, value):
             return ()
@@ -62,12 +66,12 @@ class NoLearning(Detector):
         if record.iteration < 2 * self.warmup_iterations:
             return ()
         empty = self._peak is not None and self._peak < EMPTY_PEAK
-        shows_joints = self._peak is not None and self._peak > 2 * EMPTY_PEAK
+        finds_joints = self._accuracy is not None and self._accuracy > FOUND_SHARE
         # Empty maps are the proof that nothing was learnt: how the random ones went before does not matter then.
         skipped = len(self._history) // 2 if empty else CHECKS_SKIPPED
         found = find_no_learning(self._history.means[skipped:])
         rising = trend(self._scores) > 1.9 or (len(self._scores) > 1 and self._scores[-1] > 0.3)
-        if shows_joints or rising:
+        if finds_joints or rising:
             self._said = False
             return ()
         if found is None or self._said:
@@ -96,16 +100,18 @@ class NoLearning(Detector):
 
     def reset(self) -> None:
         self._history.clear()
-        self._scores, self._peak, self._said = [], None, False
+        self._scores, self._peak, self._accuracy, self._said = [], None, None, False
 
     def state_dict(self) -> dict[str, Any]:
         return {
             "history": self._history.state_dict(),
             "scores": list(self._scores),
             "peak": self._peak,
+            "accuracy": self._accuracy,
             "said": self._said,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self._history.load_state_dict(state["history"])
-        self._scores, self._peak, self._said = list(state["scores"]), state["peak"], state["said"]
+        self._scores, self._peak = list(state["scores"]), state["peak"]
+        self._accuracy, self._said = state["accuracy"], state["said"]
