@@ -242,7 +242,7 @@ FAULTS: Mapping[str, Fault] = {
                 model__keypoint_head__loss_vis_token_dist__loss_weight=100.0,
                 model__keypoint_head__loss_kpt_token_dist__loss_weight=100.0,
             ),
-            expected=("loss_term_dominant", *_LOSS_UP, *_AP_DOWN, *_DEAD),
+            expected=("loss_term_swallowing", *_LOSS_UP, *_AP_DOWN, *_DEAD),
             verdicts=_WORSE,
         ),
         Fault(

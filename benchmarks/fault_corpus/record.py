@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -90,6 +91,7 @@ def main() -> int:
     args = parser.parse_args()
     torch.set_num_threads(1)
     started_at = time.monotonic()
+    failed: list[str] = []
     for job in jobs():
         path = args.out / f"{job.name}.jsonl"
         if args.only and not any(text in job.name for text in args.only):
@@ -100,17 +102,23 @@ def main() -> int:
         if args.minutes is not None and time.monotonic() - started_at > args.minutes * 60:
             print("time is up; start again for the rest")
             return 1
-        record(job, path, args.scratch)
-    return 0
+        try:
+            record(job, path, args.scratch)
+        except Exception:  # one run that cannot be made shall not keep the others from being made
+            traceback.print_exc()
+            failed.append(job.name)
+    if failed:
+        print(f"not recorded: {', '.join(failed)}")
+    return 1 if failed else 0
 
 
 def record(job: Job, path: Path, scratch: Path) -> None:
     """Train and write the file. Two processes: this one is rank 0 and starts the other."""
-    rank = int(os.environ.get("RANK", "0"))
+    rank = _rank()
     beside = _start_rank_1(job, path, scratch) if job.processes == 2 and rank == 0 else None
     began = time.monotonic()
     try:
-        ended = train(job, scratch / f"rank_{rank}" / job.name, scratch)
+        ended = train(job, scratch / "runs" / job.name, scratch)
     finally:
         if beside is not None:
             for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
@@ -134,7 +142,8 @@ def train(
 
     more: further changes to the config of its last process. keep: leave `work_dir` as the run left it.
     """
-    shutil.rmtree(work_dir, ignore_errors=True)
+    if _rank() == 0:
+        shutil.rmtree(work_dir, ignore_errors=True)
     fault = FAULTS.get(job.fault)
     stages = _stages(job, fault, Case(job.recipe, job.seed))
     told = recording.begin()
@@ -144,7 +153,7 @@ def train(
     ended = _run_stage(job, last, work_dir, scratch, resume=bool(first), more=more or {})
     if ended.startswith("stopped"):
         ended = _last_words(work_dir) or ended
-    if not keep:
+    if not keep and _rank() == 0:
         shutil.rmtree(work_dir, ignore_errors=True)
     return ended
 
@@ -245,6 +254,10 @@ def _header(job: Job, ended: str) -> Header:
         ended=ended,
         command=f"python -m benchmarks.fault_corpus.record --again --only {job.name}",
     )
+
+
+def _rank() -> int:
+    return int(os.environ.get("RANK", "0"))
 
 
 def _start_rank_1(job: Job, path: Path, scratch: Path) -> subprocess.Popen[bytes]:

@@ -15,7 +15,7 @@ VERDICT_OF_KIND: Mapping[str, str] = {
     "non_finite": "nan",
     "divergence": "diverged",
     "gradient_explosion": "diverged",
-    "loss_term_dominant": "diverged",
+    "loss_term_swallowing": "diverged",
     "metric_collapse": "metric_collapse",
     "metric_zero": "metric_collapse",
     "performance_drop": "metric_collapse",
