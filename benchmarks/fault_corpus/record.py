@@ -29,7 +29,7 @@ from typing import Any
 import torch
 
 from benchmarks.fault_corpus import faults, people, recording
-from benchmarks.fault_corpus.corpus_file import FOLDER, HEALTHY, Event, Header, write_run
+from benchmarks.fault_corpus.corpus_file import FOLDER, HEALTHY, Event, Header, read_run, write_run
 from benchmarks.fault_corpus.faults import FAULTS, Case, Fault, Stage
 from benchmarks.fault_corpus.recipes import EPOCHS, Recipe, recipe_of
 from sdpose.config.settings import Settings, load_settings
@@ -87,6 +87,7 @@ def main() -> int:
     parser.add_argument(
         "--minutes", type=float, metavar="M", help="begin no further run after so many minutes"
     )
+    parser.add_argument("--relabel", action="store_true", help="train nothing; write the first lines anew")
     parser.add_argument("--list", action="store_true", help="only say which runs there are")
     args = parser.parse_args()
     torch.set_num_threads(1)
@@ -96,7 +97,11 @@ def main() -> int:
         path = args.out / f"{job.name}.jsonl"
         if args.only and not any(text in job.name for text in args.only):
             continue
-        if args.list or (path.exists() and not args.again):
+        if args.relabel and path.exists():
+            run = read_run(path)
+            write_run(path, _header(job, run.header.ended), run.events)
+            continue
+        if args.list or args.relabel or (path.exists() and not args.again):
             print(f"{job.name}{'' if path.exists() else '   (missing)'}")
             continue
         if args.minutes is not None and time.monotonic() - started_at > args.minutes * 60:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 
 from benchmarks.fault_corpus.corpus_file import HEALTHY, CorpusRun
+from benchmarks.fault_corpus.faults import FAULTS
 from benchmarks.scores.cases import Alarm, Outcome, Truth, gravest
 from benchmarks.scores.peers import Curves
 from sdpose.monitor import Alert, Monitor, Record, RunFacts, TrainingMonitorHook
@@ -69,15 +70,16 @@ def watch(run: CorpusRun) -> Outcome:
 
 
 def truth_of(run: CorpusRun) -> Truth:
-    """The header, as a case."""
+    """The header, as a case; what is right is what `FAULTS` says today, where it knows the fault."""
     header = run.header
+    fault = FAULTS.get(header.fault, header)
     return Truth(
         name=header.name,
-        verdicts=header.verdicts,
+        verdicts=fault.verdicts,
         num_records=len(run.records),
         is_faulty=header.fault != HEALTHY,
         planted_at=float(header.planted_at) if header.planted_at is not None else 0.0,
-        expected=header.expected,
+        expected=fault.expected,
         fault=header.fault,
     )
 
@@ -97,7 +99,7 @@ def curves_of(run: CorpusRun) -> Curves:
 
 def is_refused(run: CorpusRun) -> bool:
     """Whether the run itself says what is wrong, before or instead of any record that could show it."""
-    return run.header.fault != HEALTHY and not run.header.expected
+    return run.header.fault != HEALTHY and not truth_of(run).expected
 
 
 def _fresh_monitor() -> Monitor:

@@ -12,7 +12,9 @@ from benchmarks.fault_corpus.corpus_file import FOLDER, Header, half_of, read_ru
 from benchmarks.fault_corpus.faults import FAULTS
 from benchmarks.fault_corpus.recipes import RECIPES, recipe_of
 from benchmarks.fault_corpus.record import jobs
+from benchmarks.scores.corpus import VERDICT_OF_KIND
 from sdpose.monitor import Record, RunFacts
+from sdpose.monitor.advice import KINDS
 
 HEADER = Header(
     name="nan_in_batch-step-01",
@@ -88,9 +90,21 @@ def test_every_fault_is_planned_for_four_seeds_with_a_healthy_twin_each() -> Non
     assert {0, 1, 2, 3} <= {job.seed for job in planned if job.fault == "healthy"}
 
 
+def test_the_kinds_that_fit_a_fault_are_kinds_that_the_monitor_knows() -> None:
+    expected = {kind for fault in FAULTS.values() for kind in fault.expected}
+    assert expected <= set(KINDS)
+    assert set(VERDICT_OF_KIND) <= set(KINDS)
+
+
 @pytest.mark.skipif(not CORPUS, reason="the corpus is not recorded in this checkout")
 def test_the_recorded_corpus_is_small_and_complete() -> None:
     assert {path.stem for path in CORPUS} == {job.name for job in jobs()}
+    for path in CORPUS:
+        header = read_run(path).header
+        fault = FAULTS.get(header.fault)
+        assert fault is None or (fault.expected, fault.verdicts) == (header.expected, header.verdicts), (
+            "relabel"
+        )
     assert sum(path.stat().st_size for path in CORPUS) < 6e6
 
 
