@@ -40,12 +40,15 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "picture": (BELOW_FIT | {"assemble"}, {"numpy", "cv2"}),
     "past_evaluations": ({"evaluation", "training"}, set()),
     "evaluate": (BELOW_FIT | {"assemble", "picture", "past_evaluations"}, {"torch", "numpy"}),
+    "explain": (BELOW_FIT | {"assemble"}, {"torch", "numpy"}),
     "run": (BELOW_FIT | {"assemble", "evaluate"}, {"torch"}),
     "fit": (BELOW_FIT | {"assemble", "evaluate", "run"}, {"torch"}),
-    "check": (BELOW_FIT | {"assemble", "evaluate"}, {"torch", "numpy"}),
+    "check": (BELOW_FIT | {"assemble"}, {"torch", "numpy", "cv2"}),
     "verify": (BELOW_FIT | {"assemble", "fit"}, {"torch"}),
 }
 FREE_ROOMS = {"cli"}
+# Imported in the function that needs them, with the command that installs them when they are missing.
+OPTIONAL = {"training": {"tensorboard"}, "monitor": {"apprise"}}
 LATE_ONLY = {"torch", "cv2", "pydantic", "faster_coco_eval", "numpy"}
 
 
@@ -91,8 +94,8 @@ def test_imports_go_downward_only(path: Path) -> None:
             allowed = rooms | {room, "__init__"} | (set() if room == "monitor" else {"errors"})
             assert target in allowed, f"{path}:{line}: {room} may not import sdpose.{target}"
         elif head not in sys.stdlib_module_names:
-            optional = {"tensorboard"} if room == "training" else set()
-            assert head in third_party | optional, f"{path}:{line}: {room} may not import {head}"
+            allowed = third_party | OPTIONAL.get(room, set())
+            assert head in allowed, f"{path}:{line}: {room} may not import {head}"
 
 
 @pytest.mark.parametrize(

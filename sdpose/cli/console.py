@@ -54,12 +54,11 @@ class ProgressConsole:
         """Show a bar."""
         return self._progress.add_task(description, total=total, completed=completed)
 
-    def update(self, task: TaskID, completed: int, description: str | None = None) -> None:
-        """Move a bar."""
-        if description is None:
-            self._progress.update(task, completed=completed)
-        else:
-            self._progress.update(task, completed=completed, description=description)
+    def update(
+        self, task: TaskID, completed: int, description: str | None = None, total: int | None = None
+    ) -> None:
+        """Move a bar; `description` and `total` change only when given."""
+        self._progress.update(task, completed=completed, description=description, total=total)
 
     def end(self, task: TaskID) -> None:
         """Take a bar away."""

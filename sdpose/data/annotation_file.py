@@ -47,7 +47,11 @@ def read_annotation_file(path: Path, skeleton: Skeleton) -> AnnotationFile:
     Raises SdposeError for anything that is not a COCO keypoint file of this skeleton. A file without the key
     `annotations` (COCO's test-dev) is one with `has_annotations` False.
     """
-    content = read_json(path, "annotation file")
+    return interpret_annotations(path, read_json(path, "annotation file"), skeleton)
+
+
+def interpret_annotations(path: Path, content: Any, skeleton: Skeleton) -> AnnotationFile:
+    """The same of what `read_json` gave for `path`."""
     if not isinstance(content, dict):
         raise SdposeError(
             f"{path} holds a {_json_type(content)}, expected a COCO annotation file: a dict with the keys "

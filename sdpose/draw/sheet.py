@@ -10,15 +10,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from sdpose.draw.grid import FONT, INK, MOUNT, PAPER, grid, side_by_side
 from sdpose.draw.poses import Color, Image, draw_poses, truth_scores
 from sdpose.skeleton import Skeleton
 
-_PAPER: Color = (250, 250, 250)
-_INK: Color = (40, 40, 40)
-_MOUNT: Color = (225, 225, 225)
-_FONT = cv2.FONT_HERSHEY_SIMPLEX
-_GAP = 12
-_LINE_HEIGHT = 22
+_LEGEND = "orange: the person's left   blue: right   hollow: unsure or hidden   numbers: OKS"
 
 
 def comparison_sheet(
@@ -61,7 +57,7 @@ def comparison_sheet(
             images_bgr, predicted, truth, all_oks, titles, strict=True
         )
     ]
-    return _grid(pairs, heading, columns=max(1, min(columns, num)), empty_size_wh=panel_size_wh)
+    return grid(pairs, heading, _LEGEND, columns=max(1, min(columns, num)), empty_size_wh=panel_size_wh)
 
 
 @dataclass(frozen=True)
@@ -85,7 +81,7 @@ class _Panel:
         fitted = (max(1, round(part.shape[1] * scale)), max(1, round(part.shape[0] * scale)))
         scaled = cv2.resize(part, fitted, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
         x, y = (width - fitted[0]) // 2, (height - fitted[1]) // 2
-        canvas = np.full((height, width, 3), _MOUNT, np.uint8)
+        canvas = np.full((height, width, 3), MOUNT, np.uint8)
         canvas[y : y + fitted[1], x : x + fitted[0]] = scaled
         # Pixel centres are at whole numbers: half a pixel is half a scaled one after scaling.
         offset = np.array([x, y]) - 0.5 + scale * (0.5 - np.array([left, top]))
@@ -138,12 +134,8 @@ def _pair(
         title = f"{title}   mean OKS {float(np.mean(oks)):.2f}".strip()
     right = draw_poses(panel.canvas, panel.place(truth_scores(truth)), skeleton)
     for side, word in ((left, "predicted"), (right, "truth")):
-        _label(side, word, (6, side.shape[0] - 8), _INK, _PAPER)
-    middle = np.full((left.shape[0], _GAP // 3, 3), _PAPER, np.uint8)
-    panels = np.concatenate([left, middle, right], axis=1)
-    strip = np.full((_LINE_HEIGHT, panels.shape[1], 3), _PAPER, np.uint8)
-    cv2.putText(strip, _ascii(title), (2, 15), _FONT, 0.45, _INK, 1, cv2.LINE_AA)
-    return np.concatenate([strip, panels])
+        _label(side, word, (6, side.shape[0] - 8), INK, PAPER)
+    return side_by_side([left, right], title)
 
 
 def _write_oks(panel: Image, keypoints: NDArray[np.float64], oks: Sequence[float], threshold: float) -> None:
@@ -157,7 +149,7 @@ def _write_oks(panel: Image, keypoints: NDArray[np.float64], oks: Sequence[float
         while any(abs(left - other_x) < 40 and abs(base - other_y) < 15 for other_x, other_y in taken):
             base += 15
         taken.append((left, base))
-        _label(panel, f"{value:.2f}", (left, base), _PAPER, _oks_color(value))
+        _label(panel, f"{value:.2f}", (left, base), PAPER, _oks_color(value))
 
 
 def _oks_color(value: float) -> Color:
@@ -169,30 +161,7 @@ def _oks_color(value: float) -> Color:
 
 def _label(canvas: Image, text: str, base_xy: tuple[int, int], ink: Color, ground: Color) -> None:
     """Text on a filled box; `base_xy` is the left end of its base line."""
-    (width, height), _ = cv2.getTextSize(text, _FONT, 0.4, 1)
+    (width, height), _ = cv2.getTextSize(text, FONT, 0.4, 1)
     x, y = base_xy
     cv2.rectangle(canvas, (x - 2, y - height - 3), (x + width + 1, y + 3), ground, -1)
-    cv2.putText(canvas, text, base_xy, _FONT, 0.4, ink, 1, cv2.LINE_AA)
-
-
-def _grid(pairs: Sequence[Image], heading: str, *, columns: int, empty_size_wh: tuple[int, int]) -> Image:
-    """The pairs row by row on one sheet, below the heading."""
-    width, height = (pairs[0].shape[1], pairs[0].shape[0]) if pairs else empty_size_wh
-    rows = max(1, -(-len(pairs) // columns))
-    top = _GAP + (2 * _LINE_HEIGHT if heading else 0)
-    sheet_size = (top + rows * (height + _GAP), _GAP + columns * (width + _GAP), 3)
-    sheet = np.full(sheet_size, _PAPER, np.uint8)
-    if heading:
-        cv2.putText(sheet, _ascii(heading), (_GAP, 28), _FONT, 0.65, _INK, 1, cv2.LINE_AA)
-        legend = "orange: the person's left   blue: right   hollow: unsure or hidden   numbers: OKS"
-        cv2.putText(sheet, legend, (_GAP, 48), _FONT, 0.4, _INK, 1, cv2.LINE_AA)
-    for number, pair in enumerate(pairs):
-        y = top + number // columns * (height + _GAP)
-        x = _GAP + number % columns * (width + _GAP)
-        sheet[y : y + height, x : x + width] = pair
-    return sheet
-
-
-def _ascii(text: str) -> str:
-    """cv2's built-in font has no other letters."""
-    return text.encode("ascii", "replace").decode()
+    cv2.putText(canvas, text, base_xy, FONT, 0.4, ink, 1, cv2.LINE_AA)
