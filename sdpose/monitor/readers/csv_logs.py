@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from sdpose.monitor.readers.files import LogText
+from sdpose.monitor.readers.files import LogText, text_beside
 from sdpose.monitor.readers.log import Floats, Mode
 from sdpose.monitor.readers.numbers import Mask, to_column
 from sdpose.monitor.readers.positions import is_epoch_name, is_step_name, steps_of_run
@@ -22,6 +22,7 @@ _SPLITS: Mapping[str, Mode] = {
     **dict.fromkeys(["val", "valid", "validation", "eval", "evaluation", "test", "dev"], "val"),
     **dict.fromkeys(["train", "training"], "train"),
 }
+_SETTINGS_BYTES = 2**20
 # Where a framework writes its settings: beside the log.
 _SETTINGS = {ULTRALYTICS: ("args.yaml", "opt.yaml"), LIGHTNING: ("hparams.yaml",), KERAS: ()}
 
@@ -34,10 +35,8 @@ def read(text: LogText, header: Header, path: Path) -> LogParts:
     for table in tables:
         _add_table(parts, table)
     for name in _SETTINGS[kind]:
-        settings = path.parent / name
-        if settings.is_file() and settings.stat().st_size < 2**20:
-            parts.facts.update(facts_in_text(settings.read_text(encoding="utf-8", errors="replace")))
-            parts.total_epochs = parts.facts.get("total_epochs")
+        parts.facts.update(facts_in_text(text_beside(path.parent / name, max_bytes=_SETTINGS_BYTES)))
+        parts.total_epochs = parts.facts.get("total_epochs")
     return parts
 
 
@@ -80,7 +79,7 @@ def _add_table(parts: LogParts, table: Table) -> None:
         if name in (epoch, step) or not name:
             continue
         columns.append(Column(name=name, mode=mode_of(name), values=values, present=present))
-    steps = steps_of_run(epochs, counters) if step else np.arange(len(rows)) + (counted + 1.0)
+    steps = steps_of_run(epochs, counters) if step else _count_from(counted + 1, num_rows)
     _add_records(parts, table, splits, rows, epochs, steps, columns)
 
 
@@ -149,6 +148,10 @@ def _place(column: tuple[Floats, Mask] | None, num_rows: int) -> Floats:
         return np.full(num_rows, np.nan)
     values, present = column
     return np.where(present, values, np.nan)
+
+
+def _count_from(first: int, size: int) -> Floats:
+    return np.arange(first, first + size, dtype=np.float64)
 
 
 def _blank_is_nan(table: Table, name: str, present: Mask) -> bool:

@@ -40,12 +40,14 @@ def read_file(path: Path, *, whole_lines: bool = False) -> TrainingLog:
     if whole_lines and not text.ends_whole and len(text.lines) > 1:
         text = dataclasses.replace(text, lines=text.lines[:-1], ends_whole=True)
     text = dataclasses.replace(text, notes=(*notes, *text.notes))
-    for parts in _readings(text, path):
-        if parts is not None and any(group.columns for group in parts.records):
-            return assemble(path, parts)
+    for reading in _readings(text, path):
+        if reading is not None and any(group.columns for group in reading.records):
+            return assemble(path, reading)
+    if find_header(text.lines) is not None:
+        raise UnreadableLog(f"{path}: a header and no row below it yet; wait for the first epoch")
     raise UnreadableLog(
-        f"{path}: no losses or scores in it; give a training's log: *.log.json, scalars.json, metrics.csv, results.csv, "
-        "trainer_state.json, a CSV with a header, or text with 'loss: 0.5'"
+        f"{path}: no losses or scores in it; give a training's log: *.log.json, scalars.json, metrics.csv, "
+        "results.csv, trainer_state.json, a CSV with a header, or text with 'loss: 0.5'"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,10 +43,13 @@ class LogText:
 def read_bytes(path: Path) -> tuple[bytes, list[str]]:
     """The content of a file; of a huge one its head and its end, and a note about it."""
     try:
-        size = path.stat().st_size
+        status = path.stat()
+        if stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode):
+            raise UnreadableLog(f"{path}: a device, no file; give a log")
+        size = status.st_size
         with path.open("rb") as file:
             if size <= MAX_BYTES:
-                return file.read(), []
+                return file.read(MAX_BYTES), []
             head = file.read(MAX_BYTES // 8)
             file.seek(size - (MAX_BYTES - MAX_BYTES // 8))
             tail = file.read()
@@ -56,6 +60,15 @@ def read_bytes(path: Path) -> tuple[bytes, list[str]]:
     note = f"{skipped / 2**20:.0f} MiB in the middle left out: the file is too large; lines are counted without them"
     # Whole lines only: half a line at the seam could read as a wrong number.
     return head[: head.rfind(b"\n") + 1] + tail[tail.find(b"\n") + 1 :], [note]
+
+
+def text_beside(path: Path, *, max_bytes: int) -> str:
+    """The beginning of a file that may be there and may tell more; nothing where it does not."""
+    try:
+        with path.open("rb") as file:
+            return file.read(max_bytes).decode("utf-8", errors="replace")
+    except OSError:
+        return ""
 
 
 def decode(data: bytes, path: Path) -> LogText:
@@ -76,6 +89,8 @@ def decode(data: bytes, path: Path) -> LogText:
         # A machine that lost power leaves blocks of zeros in files it was writing.
         notes.append(f"{text.count(chr(0))} zero bytes left out: the machine went down while writing?")
         text = text.replace("\x00", "")
+    if not text.strip():
+        raise UnreadableLog(f"{path}: the file is empty; has the training written anything yet?")
     if "\n" not in text:
         text = text.replace("\r", "\n")
     lines = text.split("\n")

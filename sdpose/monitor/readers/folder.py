@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from sdpose.monitor.readers import mmcv_json, tensorboard
-from sdpose.monitor.readers.files import decode, read_bytes
+from sdpose.monitor.readers.files import decode, read_bytes, text_beside
 from sdpose.monitor.readers.json_lines import JsonRow, parse_lines
 from sdpose.monitor.readers.log import TrainingLog, UnreadableLog
 from sdpose.monitor.readers.records import LogParts, assemble, line_list
 
 FORMAT = "sdpose"
+_ALERT_BYTES = 2**24
 # What trainers call their logs, the most telling first.
 _PATTERNS = (
     "vis_data/scalars.json",
@@ -50,8 +51,8 @@ def read_folder(folder: Path, *, whole_lines: bool) -> TrainingLog:
         return assemble(folder, parts)
     if logs is None:
         raise UnreadableLog(
-            f"{folder}: no training log in this folder; looked for *.log.json, vis_data/*.json, metrics.csv, results.csv, "
-            "trainer_state.json, *.csv, *.log and TensorBoard events: name the file itself"
+            f"{folder}: no training log in this folder; looked for *.log.json, vis_data/*.json, metrics.csv, "
+            "results.csv, trainer_state.json, *.csv, *.log and TensorBoard events: name the file itself"
         )
     from sdpose.monitor.readers.detect import read_file
 
@@ -110,16 +111,10 @@ def _merge(folder: Path, paths: Sequence[Path], *, whole_lines: bool) -> Trainin
         parts.format = mmcv_json.FORMAT
     mmcv_json.add_entries(parts, merged, epoch_length=parts.facts.pop("epoch_length", None))
     parts.total_epochs = parts.facts.get("total_epochs")
-    alerts = folder / "alerts.jsonl"
-    if alerts.is_file():
-        parts.facts["alerts"] = _alerts(alerts)
+    rows, _ = parse_lines(text_beside(folder / "alerts.jsonl", max_bytes=_ALERT_BYTES).split("\n"))
+    if rows:
+        parts.facts["alerts"] = [row for _, row in rows]
     return assemble(folder, parts)
-
-
-def _alerts(path: Path) -> list[dict[str, Any]]:
-    """What the run itself raised."""
-    rows, _ = parse_lines(path.read_text(encoding="utf-8", errors="replace").split("\n"))
-    return [row for _, row in rows]
 
 
 def _before(earlier: list[JsonRow], later: list[JsonRow]) -> list[JsonRow]:

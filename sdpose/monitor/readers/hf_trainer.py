@@ -80,7 +80,9 @@ def _trainer_state(document: Mapping[str, Any], history: list[Any], *, notes: li
         if "train_runtime" in row:
             # The summary at the end: means over the run, no point of a curve.
             summary = {key: value for key, value in row.items() if key.startswith("train_")}
-            parts.facts.update({key: value for key, value in summary.items() if isinstance(value, (int, float))})
+            parts.facts.update(
+                {key: value for key, value in summary.items() if isinstance(value, (int, float))}
+            )
             continue
         # A row of training has its loss bare; all others are evaluations, of the test set too.
         evaluation = "loss" not in row and any(key.startswith("eval_") for key in row)
@@ -112,6 +114,6 @@ def _columns(document: Mapping[str, Any]) -> LogParts | None:
         places = np.arange(len(entries))
         epochs = counted if counted is not None and len(counted) == len(places) else places.astype(np.float64)
         column = Column(name=name, mode=mode_of(name), values=values, present=present)
-        steps = places.astype(np.float64)
+        steps = np.full(len(places), np.nan)
         parts.records.append(Records(rows=places, epochs=epochs, steps=steps, columns=[column]))
     return parts

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from sdpose.monitor.readers.files import LogText
+from sdpose.monitor.readers.files import LogText, text_beside
 from sdpose.monitor.readers.json_lines import JsonRow, group_rows, make_records, numbers_of, parse_lines
 from sdpose.monitor.readers.log import Floats, Mode
 from sdpose.monitor.readers.positions import counts_within_epoch, steps_of_run
@@ -105,13 +105,9 @@ def header_facts(rows: Sequence[JsonRow]) -> dict[str, Any]:
 def sibling_facts(path: Path) -> dict[str, Any]:
     """`epoch_length`, `total_epochs` and more from the text log beside `X.log.json`, `X.log`."""
     sibling = path.with_name(path.name.removesuffix(".json"))
-    if sibling == path or not path.name.endswith(".log.json") or not sibling.is_file():
+    if not path.name.endswith(".log.json"):
         return {}
-    try:
-        with sibling.open("rb") as file:
-            text = file.read(_SIBLING_BYTES).decode("utf-8", errors="replace")
-    except OSError:
-        return {}
+    text = text_beside(sibling, max_bytes=_SIBLING_BYTES)
     facts = facts_in_text(text)
     line, length = _SIBLING_LINE.search(text), _SIBLING_LENGTH.search(text)
     if line:

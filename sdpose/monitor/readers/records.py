@@ -17,7 +17,7 @@ from sdpose.monitor.readers.positions import carried_forward
 from sdpose.monitor.roles import role_of
 
 # COCO's way to say that there were no objects of this kind.
-_COCO_SCORE = re.compile(r"(?:^|[/_ ])m?A[PR](?:$|[ @_(\d.])")
+_COCO_SCORE = re.compile(r"(?:^|[/_ ])m?A[PR](?:$|[ @_(\d.]|[sml]$)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +121,7 @@ def _join(name: str, mode: Mode, parts: Sequence[tuple[Floats, Integers, Floats,
 
 
 def _whole(steps: Floats) -> Integers:
-    """Steps as integers; where a log counts none, 1, 2, 3 ...; where a few lines lack theirs, that of the line before."""
+    """Steps as integers: 1, 2, 3 ... where a log counts none; that of the line before where one lacks its own."""
     known = np.isfinite(steps) & (np.abs(steps) < 2**62)
     if not known.any():
         return np.arange(1, len(steps) + 1)
@@ -139,14 +139,17 @@ def _restarts(records: Iterable[Records]) -> list[int]:
     steps = np.concatenate([group.steps for group in placed])[order]
     epochs = np.concatenate([group.epochs for group in placed])[order]
     rows = rows[order]
-    by_step = bool(np.isfinite(steps).mean() > 0.5)
-    places = steps if by_step else epochs
-    known = np.isfinite(places)
-    return [int(row) for row in rows[known][_falls(places[known], jitters=by_step)]]
+    found: set[int] = set()
+    # Either may be the one that goes back: rows without steps of their own are merely counted.
+    for places, jitters in ((steps, True), (np.floor(epochs), False)):
+        known = np.isfinite(places)
+        if known.mean() > 0.5:
+            found.update(rows[known][_falls(places[known], jitters=jitters)].tolist())
+    return sorted(found)
 
 
 def _falls(places: Floats, *, jitters: bool) -> list[int]:
-    """Indices at which `places` (n,) goes back, by more than jitter where it may have some, and does not return at once."""
+    """Indices at which `places` (n,) goes back and stays back; by more than its jitter, if it may have some."""
     if len(places) < 2:
         return []
     changes = np.diff(places)

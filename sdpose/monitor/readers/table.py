@@ -135,7 +135,9 @@ def read_tables(
     if odd:
         notes.append(f"{line_list(odd)} left out: not the {len(header.names)} cells that the header has")
     if builder.new_runs:
-        notes.append(f"the header stands again before {line_list(builder.new_runs)}: another run, or a resumed one")
+        notes.append(
+            f"the header stands again before {line_list(builder.new_runs)}: another run, or a resumed one"
+        )
     return [table for table in builder.tables if table.rows], builder.new_runs, notes
 
 
@@ -159,7 +161,9 @@ class _Builder:
             fits = (
                 index < len(lines)
                 and separators[index] == len(self.tables[-1].names) - 1
-                and not lines[index].lstrip("#\t '").startswith((first_cell or self._delimiter, self._delimiter * 2))
+                and not lines[index]
+                .lstrip("#\t '")
+                .startswith((first_cell or self._delimiter, self._delimiter * 2))
                 and not lines[index].isspace()
                 and lines[index] != ""
             )

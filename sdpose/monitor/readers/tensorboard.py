@@ -50,14 +50,14 @@ def read(contents: Sequence[bytes]) -> LogParts:
     for tag, entries in found.items():
         mode: Mode = mode_of(tag)
         steps = [step for _, step, _ in entries]
-        values = np.array([value for _, _, value in entries])
+        numbers = np.array([value for _, _, value in entries], dtype=np.float64)
         parts.records.append(
             Records(
                 rows=np.array([row for row, _, _ in entries], dtype=np.int64),
                 epochs=np.array([epochs.get(step, math.nan) for step in steps]),
                 steps=np.array(steps, dtype=np.float64),
                 columns=[
-                    Column(name=tag, mode=mode, values=values, present=np.ones(len(values), dtype=np.bool_))
+                    Column(name=tag, mode=mode, values=numbers, present=np.ones(len(numbers), dtype=np.bool_))
                 ],
                 # Tags are written in turns, each with steps of its own.
                 places_run=False,

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 Line = tuple[int, str]
-"""Line number in the file, 1-based, and the text."""
+"""Line number in the file, 1-based, and the text. A carriage return ends a line as a newline does."""
 
 _COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x07]*\x07")
 _BACKSPACES = re.compile("\x08+")
@@ -21,7 +21,7 @@ _POSTFIX = re.compile(r"^\s*[A-Za-z][^=:]*[=:]")
 # Keras: ` 189/1563 [===>....] - ETA: 4s - loss: 0.5`, and with heavy dashes since version 3.
 _KERAS = re.compile(r"^\s*(\d+)/(\d+|Unknown)\s+(?:\[[=>.]*\]|[\u2501\u2500]+)")
 _ANY_KERAS = re.compile(r"^[ \t]*\d+/(?:\d+|Unknown)\s+[\[\u2501\u2500]", re.MULTILINE)
-_EPOCH_HEADING = re.compile(r"^\s*epoch\s+\d+", re.IGNORECASE)
+_EPOCH_HEADING = re.compile(r"^\s*epoch\s+\d+\s*/", re.IGNORECASE)
 _COCO = re.compile(
     r"Average (Precision|Recall)\s+\(A[PR]\)\s+@\[ IoU=([\d.:]+)\s+\| area=\s*(\w+) \| maxDets=\s*\d+ \] =\s*(\S+)"
 )
@@ -49,13 +49,14 @@ def visible_lines(lines: Iterable[str]) -> list[Line]:
         return list(enumerate(lines, 1))
     plain: list[Line] = []
     bars: list[_Bar] = []
-    headings = 0
-    for number, line in enumerate(lines, 1):
+    headings = number = 0
+    for line in lines:
         if "\x1b" in line:
             line = _COLOURS.sub("", line)
         if "\x08" in line:
             line = _BACKSPACES.sub("\r", line)
         for part in line.split("\r") if "\r" in line else (line,):
+            number += 1
             if "%|" in part and _TQDM.search(part):
                 plain.append((number, _take_tqdm(part, number, headings, bars)))
             elif "/" in part[:24] and (keras := _KERAS.match(part)):

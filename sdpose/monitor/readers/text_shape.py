@@ -7,6 +7,7 @@ of the same shape are then read by position.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -18,14 +19,15 @@ from sdpose.monitor.roles import words_of
 _NUMBER = r"(?:[-+]?(?>\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?|[-+]?(?:nan|inf(?:inity)?))"
 _UNIT = r"(?:\s?%|ms|secs?|s|[kMG]i?B?|it/s|px)"
 # A name, then `:` or `=`, or `is` or blanks; then the number, its unit, and a running mean in brackets.
+_WRAPPER = r"(?:tensor\(|array\(|np\.\w+\(|['\"\[(])*"
 _PAIR = re.compile(
-    rf"(?P<sep>\s*[:=]\s*(?:tensor\(|array\(|np\.\w+\(|['\"\[(])*|['\"]\s*[:=]\s*['\"]?|\s+is:?\s+|\s+)"
-    rf"(?P<number>{_NUMBER})(?P<unit>{_UNIT})?(?![\w/:]|[.-]\d|\.\w)"
+    rf"(?P<sep>(?:['\"]?\s*[:=]\s*|\s+is:?\s+|\s+){_WRAPPER})"
+    rf"(?P<number>{_NUMBER})(?:/\d+\s*\(\s*(?P<percent>{_NUMBER})\s*%\s*\))?(?P<unit>{_UNIT})?(?![\w/:]|[.-]\d|\.\w)"
     rf"(?P<mean>\s*\(\s*(?:avg:?\s*)?(?P<mean_number>{_NUMBER})\s*%?\))?",
     re.IGNORECASE,
 )
 # What ends a name that reaches back to the number before it.
-_NAME_STARTS = re.compile(r"[,;|\t\]}>~]|\s{2,}|\s-+\s|:\s|//|\s=+\s|\((?=[^()]*$)(?!\w{1,3}\))")
+_NAME_STARTS = re.compile(r"[,;|\t\]}>~]|\s{2,}|\s-+\s|:\s*|//|\s=+\s|\((?=[^()]*$)(?!\w{1,3}\))")
 _TRIMMED = " '\"`*#<>{}[-_=•→✓"
 _WORDS_IN_NAME = 4
 _SHORT = re.compile(r"^(?:[A-Za-z_@][\w@./%()+-]*|\.\d+|\(\w{1,3}\)|#?\d{1,3})$")
@@ -43,15 +45,12 @@ _NO_VALUE = frozenset(
         "host",
         "eta",
         "version",
+        "v_num",
         "seed",
-        "file",
-        "worker",
-        "workers",
-        "node",
-        "size",
-        "shape",
     ]
+    + ["file", "worker", "workers", "node", "shape"]
 )
+_CODE_PLACE = re.compile(r"\.(?:py|cpp|cc|c|h|cu|go|rs)$")
 _SETTINGS = frozenset(
     [
         "weight",
@@ -84,7 +83,7 @@ _EPOCH = re.compile(
 )
 _STEP = re.compile(
     r"(?<![\w/.-])(?:global[_ ]?step|iter(?:ation)?s?|step|batch(?:[_ ]?(?:id|idx|index))?|num_updates|updates?|it)"
-    r"(?:\((?P<mode>\w+)\))?[\s:=#\[\('\"]{0,8}(?P<step>\d[\d,]*)(?![\w.]*\w)(?:\s*(?:/|of)\s*(?P<total>\d+))?",
+    r"(?:\((?P<mode>\w+)\))?[\s:=#\[\('\"]{0,8}(?P<step>\d{1,3}(?:,\d{3})+|\d+)(?![\w.]*\w)(?:\s*(?:/|of)\s*(?P<total>\d+))?",
     re.IGNORECASE,
 )
 _BRACKETS = re.compile(
@@ -138,21 +137,25 @@ def is_metric_name(name: str) -> bool:
 
 def study(line: str) -> Shape | None:
     """The shape of a line; None for one without numbers of interest."""
-    epoch = _EPOCH.search(line)
-    step = _STEP.search(line)
-    if step is None:
+    found_epoch = _EPOCH.search(line)
+    found_step = _STEP.search(line)
+    if found_step is None:
         brackets = _BRACKETS.finditer(line)
-        step = next((found for found in brackets if epoch is None or found.end() - 1 > epoch.end()), None)
-    val_line = _is_val_line(line, epoch, step)
-    values = _values(line, val_line)
+        found_step = next(
+            (found for found in brackets if found_epoch is None or found.end() - 1 > found_epoch.end()), None
+        )
+    epoch, step = _span(found_epoch, "epoch", "epoch2", "epoch3"), _span(found_step, "step", "step2")
+    pairs = list(_named_pairs(line, [span for span in (epoch, step) if span is not None]))
+    val_line = _is_val_line(line, pairs, found_epoch, found_step)
+    values = _values(pairs, val_line)
     if not values and epoch is None:
         return None
     return Shape(
         values=values,
-        epoch=_span(epoch, "epoch", "epoch2", "epoch3"),
-        step=_span(step, "step", "step2"),
-        step_total=_span(step, "total", "total2"),
-        epoch_total=_span(epoch, "total", "total2"),
+        epoch=epoch,
+        step=step,
+        step_total=_span(found_step, "total", "total2"),
+        epoch_total=_span(found_epoch, "total", "total2"),
         val_line=val_line,
     )
 
@@ -164,32 +167,49 @@ def _span(found: re.Match[str] | None, *groups: str) -> tuple[int, int] | None:
     return next((found.span(group) for group in groups if group in known and found[group] is not None), None)
 
 
-def _is_val_line(line: str, *places: re.Match[str] | None) -> bool:
+@dataclass(frozen=True, slots=True)
+class _Named:
+    """A pair of name and number in a line."""
+
+    name: str
+    before: str
+    """What stands before the name, since the number before it."""
+    pair: re.Match[str]
+
+
+def _named_pairs(line: str, places: Sequence[tuple[int, int]]) -> Iterator[_Named]:
+    """All numbers with a name, but those that say how far the run is."""
+    end = 0
+    for pair in _PAIR.finditer(line):
+        if any(start < pair.end("number") and pair.start("number") < stop for start, stop in places):
+            end = pair.end("number")
+            continue
+        name, before = _name_before(line, end, pair.start())
+        signed = ":" in pair["sep"] or "=" in pair["sep"]
+        if name and (signed or _is_spoken(name)):
+            yield _Named(name, before, pair)
+            end = pair.end()
+        elif signed:
+            end = pair.end()
+
+
+def _is_val_line(line: str, pairs: Sequence[_Named], *places: re.Match[str] | None) -> bool:
     for place in places:
         if place is not None and "mode" in place.re.groupindex and place["mode"]:
             return place["mode"].lower() not in ("train", "training")
     found = _VAL_LINE.search(line)
-    if found is None:
-        return False
     # `Epoch 3 | train loss 0.5 | val loss 0.6` is a line of both; `Test: [3/8] loss 0.5` is one of testing.
-    first = _PAIR.search(line[: found.start()])
-    return first is None or not is_metric_name(_name_before(line, 0, first.start())[0])
+    first = next((named.pair.start() for named in pairs if is_metric_name(named.name)), len(line))
+    return found is not None and found.start() < first
 
 
-def _values(line: str, val_line: bool) -> tuple[Value, ...]:
+def _values(pairs: Sequence[_Named], val_line: bool) -> tuple[Value, ...]:
     found: list[Value] = []
     seen: set[tuple[str, Mode]] = set()
     segment: Mode = "val" if val_line else "train"
-    end = 0
-    for pair in _PAIR.finditer(line):
-        name, before = _name_before(line, end, pair.start())
-        sure = pair["sep"].strip(" ") not in ("", "is", "is:")
-        if not name or not (sure or _is_spoken(name)):
-            # No value, but words that belong to no name that follows.
-            end = pair.end() if sure else end
-            continue
-        end = pair.end()
-        segment = _segment(before, segment)
+    for named in pairs:
+        name, pair = named.name, named.pair
+        segment = _segment(named.before, segment)
         mode = mode_of(name, segment)
         if (name, mode) in seen and mode == "train" and any(value.mode == "val" for value in found):
             # `train loss 1 | acc 0.5 | val loss 2 | acc 0.4`: the second acc is of validation.
@@ -197,9 +217,13 @@ def _values(line: str, val_line: bool) -> tuple[Value, ...]:
         if (name, mode) in seen or _is_no_value(name):
             continue
         seen.add((name, mode))
-        mean = val_line and pair["mean_number"] is not None
-        start, stop = pair.span("mean_number" if mean else "number")
-        found.append(Value(name, mode, start, stop))
+        wanted = "number"
+        if pair["percent"] is not None:
+            wanted = "percent"
+        elif val_line and pair["mean_number"] is not None:
+            # An evaluation's own number is that of its last batch.
+            wanted = "mean_number"
+        found.append(Value(name, mode, *pair.span(wanted)))
     return tuple(found)
 
 
@@ -241,5 +265,9 @@ def _is_spoken(name: str) -> bool:
 def _is_no_value(name: str) -> bool:
     last = name.split(" ")[-1]
     return (
-        is_epoch_name(last) or is_step_name(last) or last.lower() in _NO_VALUE or name.endswith("copypaste")
+        is_epoch_name(last)
+        or is_step_name(last)
+        or last.lower() in _NO_VALUE
+        or name.endswith("copypaste")
+        or bool(_CODE_PLACE.search(name))
     )
