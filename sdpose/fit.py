@@ -187,6 +187,8 @@ def _fit(
             epoch_length=len(loader),
             num_images=len(dataset.table.image_paths),
         )
+        if resumed is None:
+            run.shop.begin(aside=set_aside)
         clip = settings.optimizer_config.grad_clip
         loop = TrainingLoop(
             state=state,
@@ -391,10 +393,12 @@ def _restore(resumed: Checkpoint, run: Run) -> None:
     else:
         progress.batch = saved["batch"]
         run.monitor.load_state_dict(saved["monitor"])
-        run.pending_evaluation = saved["pending_evaluation"]
+        state.pending_evaluation = saved["pending_evaluation"]
         state.window.load_state_dict(saved["windows"][world.rank])
         restore_random_state(saved["random_states"][world.rank], state.device)
     state.progress.move_to(progress)
+    if saved is not None and "recovery" in saved:
+        run.shop.resume(saved["recovery"])
     if resumed.meta.get("seed") not in (None, run.seed):
         log.warning(
             f"{resumed.path} was trained with seed {resumed.meta['seed']}, now it is {run.seed}: not bit-exact"
@@ -431,6 +435,7 @@ def _facts(
         num_processes=world.size,
         evaluation_interval=settings.evaluation.interval if options.validate else None,
         checkpoint_interval=settings.checkpoint_config.interval,
+        language=settings.monitor.language,
         saves_best=options.validate and settings.evaluation.best_metric == "AP",
     )
 

@@ -5,33 +5,42 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 
 from sdpose.assemble.machine import Machine
+from sdpose.config.run_settings import Reaction
 from sdpose.config.settings import Settings
 from sdpose.data.loader import PoseBatch
 from sdpose.data.problems import ProblemLog
 from sdpose.errors import SdposeError
 from sdpose.models import SDPose
 from sdpose.monitor import Alert, AlertFile, Monitor, Record, RunFacts, alert_lines
-from sdpose.training.checkpoint import Checkpoint, make_meta, model_state
+from sdpose.training.checkpoint import Checkpoint, make_meta
 from sdpose.training.checkpoint_store import CheckpointStore
 from sdpose.training.distributed import World
 from sdpose.training.environment import environment_text
+from sdpose.training.good_states import GoodStates
 from sdpose.training.log_format import TrainEntry, ValEntry
 from sdpose.training.logs import RemainingTime, RunLog
 from sdpose.training.machine_signs import machine_signs, rank_spread
-from sdpose.training.optim import optimizer_state
 from sdpose.training.probes import Interval, weighted_means
 from sdpose.training.progress import Progress
-from sdpose.training.random_state import random_state
+from sdpose.training.recovery import Recovery
+from sdpose.training.repair_shop import RepairRules, RepairShop
 from sdpose.training.signals import StopRequest
-from sdpose.training.state import TrainingState
+from sdpose.training.state import StoredState, TrainingState
+from sdpose.training.vital_signs import floating_tensors, num_broken
 
 if TYPE_CHECKING:
     from sdpose.evaluate import Evaluator
+
+
+# Logging intervals after which a repair is judged.
+CHECK_INTERVALS = 2
+# And between two further copies of the state, for faults that are noticed late.
+ANCHOR_INTERVALS = 10
 
 
 class RunFailed(Exception):
@@ -83,7 +92,6 @@ class Run:
         self.checkpoint_dir = Path(settings.checkpoint_config.out_dir or work_dir)
         self.seed = seed
         self.epoch_length = epoch_length
-        self.pending_evaluation = False
         self.problems = ProblemLog(num_images, log.warning)
         self.alert_file = AlertFile(work_dir / "alerts.jsonl", log=log.warning) if world.is_main else None
         self._total = settings.total_epochs * epoch_length
@@ -93,6 +101,7 @@ class Run:
         self._saved_at = time.monotonic()
         self._stop_for: str | None = None
         self._said: set[str] = set()
+        self.shop = self._repair_shop()
 
     # What the loop tells -----------------------------------------------------------------------------------------
 
@@ -101,17 +110,17 @@ class Run:
         if self.world.is_main:
             self._write_config()
         self._remaining = RemainingTime(total_iterations=self._total, start_iteration=progress.iteration)
+        self.shop.facts = facts
         self._say(self.monitor.start(facts))
         self._show(progress)
-        if self.pending_evaluation and self.evaluator is not None:
-            # The checkpoint was written before its epoch was evaluated.
-            self._evaluate(progress)
+        self._evaluate_if_pending(progress)
 
     def batch_loaded(self, batch: PoseBatch) -> int:
         self.problems.add(batch.problems)
         return sum(problem is not None for problem in batch.problems)
 
-    def interval_started(self, progress: Progress) -> None: ...
+    def interval_started(self, progress: Progress) -> None:
+        self.shop.interval_started()
 
     def interval_finished(self, interval: Interval, progress: Progress, *, log: bool) -> bool:
         iterations = interval.iterations
@@ -133,27 +142,37 @@ class Run:
                 ),
                 run_iteration=progress.iteration,
             )
-        alerts = self.monitor.observe(self._records(interval, progress))
+        alerts = self._observe(self._records(interval, progress))
         self._say(alerts)
+        self.shop.interval_finished(interval, alerts)
+        self.shop.keep_incident(alerts, "train")
+        outcome = self.shop.treat(interval, alerts)
+        if outcome == "lost":
+            path = self._save_iteration()
+            raise RunFailed(
+                f"beyond repair; the last good state is saved: mend the cause, then go on with {path}"
+            )
+        if outcome == "put back":
+            self._went_back(progress)
+            return True
         self._obey(alerts)
         return False
 
     def iteration_finished(self, progress: Progress) -> bool:
         self._show(progress)
         if self.world.any_rank(self.stop.requested):
-            path = self._save_iteration(progress)
+            path = self._save_iteration()
             name = self.stop.signal.name if self.stop.signal else "a signal to another process"
             self.log.warning(
                 f"stopped by {name}; everything is saved: go on with --resume-from {path or 'auto'}"
             )
             return True
-        if self._stop_for is not None:
-            self._save_iteration(progress)
-            raise RunStopped(self._stop_for)
+        self._stop_if_told()
         rescue_s = self.settings.runtime.rescue_minutes * 60
         overdue = self.world.is_main and 0 < rescue_s < time.monotonic() - self._saved_at
-        if self.world.any_rank(overdue):
-            self._save_iteration(progress)
+        # Weights that broke just now are the business of the interval's end.
+        if self.world.any_rank(overdue) and not (self.shop.weights_are_good and self._broken_tensors()):
+            self._save_live()
         return False
 
     def epoch_finished(self, progress: Progress) -> None:
@@ -162,16 +181,17 @@ class Run:
             due = progress.epoch % interval == 0
         else:
             due = progress.epoch >= first and (progress.epoch - first) % interval == 0
-        self.pending_evaluation = due and self.evaluator is not None
+        self.state.pending_evaluation = due and self.evaluator is not None
         is_due = self.store.is_due(progress.epoch) if self.store else False
         if self.world.any_rank(is_due):
-            checkpoint = self._checkpoint(progress)
+            checkpoint = self._checkpoint()
             if self.store is not None:
                 self.log.info(f"Saving checkpoint at {progress.epoch} epochs")
                 self.store.save_epoch(checkpoint)
             self._saved_at = time.monotonic()
-        if self.pending_evaluation:
-            self._evaluate(progress)
+        # Alerts of the epoch's last iterations.
+        self._stop_if_told()
+        self._evaluate_if_pending(progress)
 
     def finish(self, reason: str) -> None:
         """However the run ended: statistics, and a last line."""
@@ -224,6 +244,11 @@ class Run:
             values["samples_skipped"] = num_unusable
         return values
 
+    def _observe(self, records: Sequence[Record]) -> tuple[Alert, ...]:
+        """What the hooks of the main process say; all must act alike, and times and memory are each one's own."""
+        alerts: tuple[Alert, ...] = self.world.broadcast_object(self.monitor.observe(records))
+        return alerts
+
     def _say(self, alerts: Sequence[Alert]) -> None:
         for alert in alerts:
             say = self.log.error if alert.severity == "critical" else self.log.warning
@@ -233,56 +258,128 @@ class Run:
             self.alert_file.write(alerts)
 
     def _obey(self, alerts: Sequence[Alert]) -> None:
-        """What `monitor = dict(...)` says should follow from an alert."""
+        """What `monitor = dict(...)` says should follow from an alert, repairs aside."""
         for alert in alerts:
-            if alert.kind == "non_finite" and self.settings.monitor.on_non_finite_loss == "stop":
+            reaction = self.settings.monitor.reaction(alert.kind)
+            if alert.kind == "non_finite" and (reaction == "stop" or self._would_have_repaired(reaction)):
                 raise RunFailed(
                     f"stopped at iteration {alert.iteration}: {alert.metric} is {alert.value}; {self._way_back()}"
                 )
-            if (
-                alert.severity != "info"
-                and self.settings.monitor.on_alert == "stop"
-                and self._stop_for is None
-            ):
+            if alert.severity != "info" and reaction == "stop" and self._stop_for is None:
                 self._stop_for = f"alert {alert.kind} (monitor.on_alert is 'stop')"
 
+    def _would_have_repaired(self, reaction: Reaction) -> bool:
+        """A dry run does what would be done without recovery."""
+        monitor = self.settings.monitor
+        return reaction == "recover" and monitor.dry_run and monitor.on_non_finite_loss != "warn"
+
+    def _stop_if_told(self) -> None:
+        if self._stop_for is not None:
+            self._save_iteration()
+            raise RunStopped(self._stop_for)
+
     def _way_back(self) -> str:
-        if self.store is not None and any(self.store.work_dir.glob("*.pth")):
+        if self.store is not None and self.store.files():
             return "the saved checkpoints are from before: mend the cause, then --resume-from auto"
         return "no checkpoint was saved yet: mend the cause and start again"
 
+    # Repairs -----------------------------------------------------------------------------------------------------
+
+    def _repair_shop(self) -> RepairShop:
+        monitor, interval = self.settings.monitor, self.settings.log_config.interval
+        clip, accumulated = (
+            self.settings.optimizer_config.grad_clip,
+            self.settings.optimizer_config.cumulative_iters,
+        )
+        good = GoodStates(
+            self.state,
+            # Inside an accumulation group there is no copy: the one before must still be there.
+            num_recent=1 if accumulated == 1 else 2,
+            anchor_iterations=ANCHOR_INTERVALS * interval if monitor.recovers else None,
+        )
+        return RepairShop(
+            state=self.state,
+            monitor=self.monitor,
+            recovery=Recovery(
+                max_repairs=monitor.max_repairs,
+                check_iterations=CHECK_INTERVALS * interval,
+                cooldown_iterations=2 * CHECK_INTERVALS * interval,
+                max_norm=clip.max_norm if clip else None,
+            ),
+            good=good if monitor.snapshot else None,
+            rules=RepairRules(
+                recovers=lambda kind: monitor.reaction(kind) == "recover",
+                dry_run=monitor.dry_run,
+                epoch_length=self.epoch_length,
+                cumulative_iters=accumulated,
+            ),
+            world=self.world,
+            log=self.log,
+            work_dir=self.work_dir,
+            store=self.store,
+            checkpoint_of=self._checkpoint_of,
+            say=self._say,
+            config_name=Path(self.settings.path).name,
+        )
+
+    def _went_back(self, progress: Progress) -> None:
+        """The repair is saved at once: a run that is killed now goes on with it."""
+        if self.store is not None:
+            folder = self.store.set_aside_after(progress.iteration)
+            if folder is not None:
+                self.log.warning(f"checkpoints of the part that is done again are kept in {folder.name}/")
+        self._stop_for = None
+        self._save_live()
+        self._show(progress)
+        self._evaluate_if_pending(progress)
+
     # Checkpoints -------------------------------------------------------------------------------------------------
 
-    def _save_iteration(self, progress: Progress) -> Path | None:
-        checkpoint = self._checkpoint(progress)
+    def _save_live(self) -> Path | None:
+        """`iter_N.pth` of the state as it is."""
+        return self._write_iteration(self._checkpoint())
+
+    def _save_iteration(self) -> Path | None:
+        """The same, but where the weights have just broken, of the last good state."""
+        good = self.shop.good.newest() if self.shop.good is not None else None
+        if good is None or not self._broken_tensors():
+            return self._write_iteration(self._checkpoint())
+        self.log.warning(
+            f"the weights are broken; the state of iteration {good.iteration} is saved in their place"
+        )
+        return self._write_iteration(self._checkpoint_of(good.stored()))
+
+    def _write_iteration(self, checkpoint: Checkpoint) -> Path | None:
         path = self.store.save_iteration(checkpoint) if self.store is not None else None
         self._saved_at = time.monotonic()
         return path
 
-    def _checkpoint(self, progress: Progress) -> Checkpoint:
+    def _broken_tensors(self) -> int:
+        """How many tensors of weights and moments hold a value that is not finite, on any process."""
+        broken = int(num_broken(floating_tensors(self.model, self.state.optimizer)))
+        return max(self.world.gather_objects(broken))
+
+    def _checkpoint(self) -> Checkpoint:
         """Everything an exact resume needs. All ranks must call it: each adds what only it knows."""
-        broken = [
-            name
-            for name, tensor in self.state.model.state_dict().items()
-            if not bool(torch.isfinite(tensor).all())
-        ]
+        broken = self._broken_tensors()
         if broken:
             raise RunFailed(
-                f"weights are not finite ({broken[0]} and {len(broken) - 1} more), so they are not saved"
+                f"weights are not finite ({broken} tensors with their moments), so they are not saved"
             )
-        own: dict[str, Any] = {
-            "window": self.state.window.state_dict(),
-            "random_state": random_state(self.machine.device),
-        }
-        ranks = self.world.gather_objects(own)
+        return self._checkpoint_of(self.state.store(self.monitor.state_dict()))
+
+    def _checkpoint_of(self, stored: StoredState) -> Checkpoint:
+        progress = stored.progress
+        ranks = self.world.gather_objects((stored.window, stored.random))
         resume = {
             "batch": progress.batch,
             "epoch_length": self.epoch_length,
             "world_size": self.world.size,
-            "pending_evaluation": self.pending_evaluation and progress.batch == 0,
-            "windows": [rank["window"] for rank in ranks],
-            "random_states": [rank["random_state"] for rank in ranks],
-            "monitor": self.monitor.state_dict(),
+            "pending_evaluation": stored.pending_evaluation and progress.batch == 0,
+            "windows": [window for window, _ in ranks],
+            "random_states": [random for _, random in ranks],
+            "monitor": stored.monitor,
+            "recovery": self.shop.recovery.state_dict(),
         }
         return Checkpoint(
             meta=make_meta(
@@ -293,17 +390,23 @@ class Run:
                 config_text=self.config_text,
                 hook_msgs=self.store.hook_msgs() if self.store else {},
             ),
-            state_dict=model_state(self.state.model),
-            optimizer=optimizer_state(self.state.optimizer),
+            state_dict=stored.model,
+            optimizer=stored.optimizer,
             resume=resume,
         )
 
     # Evaluation --------------------------------------------------------------------------------------------------
 
+    def _evaluate_if_pending(self, progress: Progress) -> None:
+        """After an epoch, or when a checkpoint was written before its epoch was evaluated."""
+        if self.state.pending_evaluation and self.evaluator is not None:
+            self._evaluate(progress)
+            self._stop_if_told()
+
     def _evaluate(self, progress: Progress) -> None:
         assert self.evaluator is not None
         outcome = self.evaluator.run(self.model, progress.epoch)
-        self.pending_evaluation = False
+        self.state.pending_evaluation = False
         metrics, noise, details = self.world.broadcast_object(
             (outcome.metrics, outcome.noise, outcome.details)
         )
@@ -323,7 +426,7 @@ class Run:
             details=details,
         )
         # Before the best checkpoint is written, whose monitor state must know of this evaluation.
-        alerts = self.monitor.observe([record])
+        alerts = self._observe([record])
         self._keep_best(metrics, progress)
         self.log.val(
             ValEntry(
@@ -332,6 +435,7 @@ class Run:
             run_iteration=progress.iteration,
         )
         self._say(alerts)
+        self.shop.keep_incident(alerts, "val")
         self._obey(alerts)
 
     def _keep_best(self, metrics: Mapping[str, float], progress: Progress) -> None:
@@ -339,7 +443,7 @@ class Run:
         score = metrics.get(metric) if metric else None
         is_best = self.store is not None and score is not None and self.store.is_better(score)
         if self.world.any_rank(is_best):
-            checkpoint = self._checkpoint(progress)
+            checkpoint = self._checkpoint()
             if self.store is not None and score is not None and metric is not None:
                 path = self.store.save_best(checkpoint, score, metric=metric)
                 self.log.info(f"Now best checkpoint is saved as {path.name}.")

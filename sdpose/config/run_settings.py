@@ -224,7 +224,7 @@ class MonitorSettings(Section):
     def reaction(self, kind: str) -> Reaction:
         """What follows from an alert of this kind, be it only a warning."""
         by_kind = self.on_alert if isinstance(self.on_alert, dict) else {"default": self.on_alert}
-        default = by_kind.get("default", "warn")
+        default: Reaction = by_kind.get("default", "warn")
         if default == "recover" and kind not in REPAIRABLE_KINDS:
             default = "warn"
         if kind == "non_finite" and default != "recover":

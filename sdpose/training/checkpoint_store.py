@@ -16,7 +16,7 @@ from typing import Any
 
 from sdpose.errors import SdposeError
 from sdpose.training.atomic_file import point_to, remove_leftovers, storage_error, write_atomically
-from sdpose.training.checkpoint import Checkpoint, save_checkpoint
+from sdpose.training.checkpoint import Checkpoint, load_header, save_checkpoint
 from sdpose.training.disk_space import require_room_for_file, require_room_for_run
 
 RULES = ("greater", "less")
@@ -83,7 +83,7 @@ class CheckpointStore:
         Gives that folder, `previous_<time of its newest file>`, or None when there was nothing. Call it before
         a run that does not go on from these files.
         """
-        files = self._files()
+        files = self.files()
         if not files:
             return None
         newest = max(path.stat().st_mtime for path in files)
@@ -93,6 +93,23 @@ class CheckpointStore:
             for path in files:
                 path.replace(folder / path.name)
             (self.work_dir / "latest.pth").unlink(missing_ok=True)
+        except OSError as error:
+            raise storage_error(folder, error) from error
+        return folder
+
+    def set_aside_after(self, iteration: int) -> Path | None:
+        """Move checkpoints of iterations after `iteration` away: the run went back and takes another way from there.
+
+        The best one stays, its score was real. Gives the folder they are in now, `left_<iteration>`, or None.
+        """
+        later = [path for path in self.files() if path != self.best_path and _iteration_of(path) > iteration]
+        if not later:
+            return None
+        folder = self.work_dir / f"left_{iteration}"
+        try:
+            folder.mkdir(exist_ok=True)
+            for path in later:
+                path.replace(folder / path.name)
         except OSError as error:
             raise storage_error(folder, error) from error
         return folder
@@ -165,10 +182,11 @@ class CheckpointStore:
             self.work_dir,
             checkpoint_bytes=self.checkpoint_bytes,
             num_checkpoints=self.num_files_at_most(),
-            existing_bytes=sum(path.stat().st_size for path in self._files()),
+            existing_bytes=sum(path.stat().st_size for path in self.files()),
         )
 
-    def _files(self) -> list[Path]:
+    def files(self) -> list[Path]:
+        """The checkpoints of this folder, in no order."""
         own = re.compile(r"(epoch|iter|best_.+_epoch)_\d+\.pth")
         return [path for path in self.work_dir.glob("*.pth") if own.fullmatch(path.name) and path.is_file()]
 
@@ -210,6 +228,14 @@ class CheckpointStore:
             number = path.stem.removeprefix("iter_")
             if path != keep and number.isdigit() and int(number) <= iteration:
                 _remove(path)
+
+
+def _iteration_of(path: Path) -> int:
+    """Finished iterations of a checkpoint; -1 for one that cannot be read, which is left where it is."""
+    try:
+        return load_header(path).iteration
+    except SdposeError:
+        return -1
 
 
 def _remove(path: Path) -> bool:

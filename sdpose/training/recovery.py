@@ -28,6 +28,7 @@ FIRST_STEP: Mapping[str, Step] = {
     "gradient_explosion": "clip",
     "divergence": "lower_lr",
 }
+REPAIRABLE = tuple(FIRST_STEP)
 # Learning rates after the first, second ... time of lowering for the same fault, as parts of the config's: rates that
 # are 3, 10 or 30 times too high are what people have.
 LR_FACTORS = (0.3, 0.1, 0.03)
@@ -71,6 +72,11 @@ class Recovery:
         """All repairs so far, the one under test included."""
         test = self._under_test
         return self._confirmed if test is None else self._confirmed.with_more(test.skipped, test.measure)
+
+    @property
+    def is_testing(self) -> bool:
+        """Whether a repair waits for its judgement."""
+        return self._under_test is not None
 
     def observe(self, seen: Sequence[Seen], faults: Sequence[Fault], good_states: Sequence[int]) -> Decision:
         """What to do after these iterations.

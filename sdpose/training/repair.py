@@ -88,11 +88,7 @@ class Repair:
             which = ", ".join(map(str, sorted(self.skipped)))
             parts.append(f"the batch of iteration {which} is left out")
         if self.measure is not None:
-            since = f"from iteration {self.measure.from_iteration} on"
-            if self.measure.max_norm is not None:
-                parts.append(f"gradients are clipped to {self.measure.max_norm:.3g} {since}")
-            if self.measure.lr_factor != 1.0:
-                parts.append(f"the learning rate is multiplied by {self.measure.lr_factor:.3g} {since}")
+            parts.append(self.measure.in_words())
         return ", ".join(parts)
 
     def to_plain(self) -> dict[str, Any]:

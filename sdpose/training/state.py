@@ -30,6 +30,7 @@ class StoredState:
     window: Mapping[str, Any]
     random: Mapping[str, Any]
     monitor: Mapping[str, Any]
+    pending_evaluation: bool = False
 
     @classmethod
     def of_checkpoint(cls, checkpoint: Checkpoint, rank: int) -> StoredState:
@@ -43,6 +44,7 @@ class StoredState:
             window=saved["windows"][rank],
             random=saved["random_states"][rank],
             monitor=saved["monitor"],
+            pending_evaluation=saved["pending_evaluation"],
         )
 
 
@@ -57,6 +59,8 @@ class TrainingState:
     window: ProbeWindow = field(default_factory=ProbeWindow)
     treatment: Treatment = field(default_factory=Treatment)
     """Not part of what is stored here: going back does not undo a repair."""
+    pending_evaluation: bool = False
+    """The epoch just finished is still to be evaluated."""
 
     def store(self, monitor: Mapping[str, Any]) -> StoredState:
         """A copy of the state as it is; `monitor` is the monitor's own, as plain data."""
@@ -67,6 +71,7 @@ class TrainingState:
             window=self.window.state_dict(),
             random=random_state(self.device),
             monitor=monitor,
+            pending_evaluation=self.pending_evaluation,
         )
 
     def go_to(self, stored: StoredState) -> None:
@@ -77,6 +82,7 @@ class TrainingState:
         self.window.load_state_dict(stored.window)
         restore_random_state(stored.random, self.device)
         self.progress.move_to(stored.progress)
+        self.pending_evaluation = stored.pending_evaluation
 
 
 class StateCopy:

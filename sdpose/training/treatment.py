@@ -19,6 +19,13 @@ class Measure:
     lr_factor: float = 1.0
     max_norm: float | None = None
 
+    def in_words(self) -> str:
+        """What is changed."""
+        parts = [f"gradients are clipped to {self.max_norm:.3g}"] if self.max_norm is not None else []
+        if self.lr_factor != 1.0:
+            parts.append(f"the learning rate is multiplied by {self.lr_factor:.3g}")
+        return f"{' and '.join(parts)} from iteration {self.from_iteration} on"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Treatment:

@@ -88,8 +88,8 @@ def test_stop_on_alert_ends_the_run_with_its_state_saved(
     assert train(config, *options) == 1
     assert "stopped: alert performance_drop (monitor.on_alert is 'stop')" in capsys.readouterr().out
     last = load_checkpoint(tmp_path / "work" / "latest.pth")
-    # Heard of after the last iteration of epoch 2, obeyed after the next one.
-    assert (last.epoch, last.iteration) == (2, 9)
+    # Heard of in the evaluation after epoch 2, obeyed there.
+    assert (last.epoch, last.iteration) == (2, 8)
 
 
 @pytest.mark.parametrize(

@@ -376,6 +376,6 @@ def test_a_repair_survives_the_checkpoint() -> None:
     )
     assert Repair.from_plain(json.loads(json.dumps(repair.to_plain()))) == repair
     assert repair.in_words() == (
-        "the batch of iteration 7, 8 is left out, gradients are clipped to 0.5 from iteration 6 on, "
+        "the batch of iteration 7, 8 is left out, gradients are clipped to 0.5 and "
         "the learning rate is multiplied by 0.1 from iteration 6 on"
     )
