@@ -49,7 +49,7 @@ def test_every_sentence_is_said_in_both_languages() -> None:
     assert [name for name, phrase in phrases() if not phrase.en.strip() or not phrase.ko.strip()] == []
     # Terms that the guide itself leaves in English.
     same = {name for name, phrase in phrases() if phrase.en == phrase.ko}
-    assert same == {"WARNING", "GRADIENT_EXPLOSION", "WHERE", "AT_EPOCH"}
+    assert same == {"WARNING", "GRADIENT_EXPLOSION", "WHERE", "WHERE_ONLY", "ITERATION", "AT_EPOCH"}
 
 
 def test_every_sentence_is_used() -> None:
@@ -222,6 +222,13 @@ def test_a_nan_names_its_iteration_and_each_value_in_english() -> None:
     ]
 
 
+def test_a_log_without_epochs_names_none_and_a_single_iteration_is_no_range() -> None:
+    found = finding("non_finite", epoch=0)
+    assert explain(found, NOBODYS, "en").message.splitlines()[1] == "   Iteration: 1000"
+    actions = explain(finding("loss_spike", first_iteration=1000), NOBODYS, "en").actions
+    assert actions[2] == "Check the data for faults: iteration 1000"
+
+
 def test_without_clipping_and_warm_up_both_are_proposed() -> None:
     actions = explain(finding("non_finite"), RunFacts(config_path="c.py", lr=0.002), "en").actions
     assert actions[0] == (
@@ -251,7 +258,7 @@ def test_a_loss_that_does_not_fall_gets_the_guides_case_1() -> None:
     alert = explain(finding("no_learning", epoch=10, plateau=False), facts, "ko")
     assert alert.message.splitlines() == [
         "⚠️  WARNING: Loss가 감소하지 않음!",
-        "   0.005600 → 0.005500 (40회 확인): 감소 1 %, noise 0.0001000",
+        "   시작 0.005600, 40회 확인 후 0.005500 (감소 1 %), 하락 추세 없음 (noise 0.0001000)",
     ]
     assert alert.causes == (
         "Learning rate가 너무 작음",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sdpose.monitor.advice import changes
 from sdpose.monitor.advice.case import Advice, Case
 from sdpose.monitor.advice.digits import percent, setting, times, two_digits
-from sdpose.monitor.advice.loss import BATCH_SIZE_CHANGED, CHECK_DATA, FAULTY_DATA, ITERATIONS, LR_TOO_HIGH
+from sdpose.monitor.advice.loss import BATCH_SIZE_CHANGED, FAULTY_DATA, LR_TOO_HIGH, check_data_action
 from sdpose.monitor.advice.phrase import Phrase
 from sdpose.monitor.guide_text import loss_digits
 
@@ -19,7 +19,6 @@ NORM_WAS = Phrase(
 def gradient_explosion(case: Case) -> Advice:
     """The guide's case 3 seen in the gradients, mostly before the loss shows it."""
     evidence = case.evidence
-    first = evidence["first_iteration"]
     return Advice(
         message=case.message(
             EXPLODED,
@@ -29,14 +28,14 @@ def gradient_explosion(case: Case) -> Advice:
                 current=loss_digits(evidence["current"]),
                 ratio=times(evidence["ratio"]),
                 level=loss_digits(evidence["level"]),
-                first_iteration=first,
+                first_iteration=evidence["first_iteration"],
             ),
         ),
         causes=tuple(case.say(cause) for cause in (LR_TOO_HIGH, FAULTY_DATA, BATCH_SIZE_CHANGED)),
         actions=changes.present(
             changes.clip_action(case),
             changes.lower_lr_action(case),
-            case.act(CHECK_DATA, case.say(ITERATIONS, first=first, last=case.finding.iteration)),
+            check_data_action(case),
             changes.adjust_lr_action(case),
         ),
     )

@@ -29,6 +29,7 @@ ABNORMAL_OUTPUT = Phrase(
 )
 
 WHERE = Phrase("Iteration: {iteration} (epoch {epoch})", "Iteration: {iteration} (epoch {epoch})")
+WHERE_ONLY = Phrase("Iteration: {iteration}", "Iteration: {iteration}")
 NOT_FINITE = Phrase("NaN or Inf detected!", "NaN 또는 Inf 감지!")
 TENSORS = Phrase(
     "weights_broken: {num} tensors hold a NaN or an Inf",
@@ -44,7 +45,8 @@ def non_finite(case: Case) -> Advice:
         case.say(TENSORS, num=f"{value:.0f}") if name == "weights_broken" else f"{name}: {loss_digits(value)}"
         for name, value in case.evidence["values"].items()
     ]
-    place = case.say(WHERE, iteration=case.finding.iteration, epoch=case.finding.epoch)
+    where = WHERE if case.finding.epoch else WHERE_ONLY
+    place = case.say(where, iteration=case.finding.iteration, epoch=case.finding.epoch)
     return Advice(
         message=case.message(NOT_FINITE, place, *values),
         causes=tuple(
@@ -68,6 +70,7 @@ CHECK_LR = Phrase(
 )
 CHECK_DATA = Phrase("Check the data for faults", "데이터 이상 확인", guide=True)
 ITERATIONS = Phrase("iterations {first}-{last}", "iteration {first}-{last}")
+ITERATION = Phrase("iteration {last}", "iteration {last}")
 SPIKE_IN_MID_RUN = Phrase(
     "A spike in mid-run: check the learning rate schedule",
     "Loss spike가 발생하면 learning rate schedule 확인",
@@ -78,8 +81,6 @@ SPIKE_IN_MID_RUN = Phrase(
 def loss_spike(case: Case) -> Advice:
     """The guide's first warning, byte for byte in both languages."""
     evidence = case.evidence
-    first = evidence.get("first_iteration")
-    span = None if first is None else case.say(ITERATIONS, first=first, last=case.finding.iteration)
     return Advice(
         message=guide_text.loss_spike(
             current=evidence["current"],
@@ -92,11 +93,19 @@ def loss_spike(case: Case) -> Advice:
         actions=changes.present(
             case.act(CHECK_LR, changes.lower_lr(case)),
             changes.check_clipping_action(case),
-            case.act(CHECK_DATA, span),
+            check_data_action(case),
             changes.adjust_lr_action(case),
             case.say(SPIKE_IN_MID_RUN) if case.phase == "middle" else None,
         ),
     )
+
+
+def check_data_action(case: Case) -> str:
+    """With the iterations to look at."""
+    first, last = case.evidence.get("first_iteration"), case.finding.iteration
+    if first is None:
+        return case.say(CHECK_DATA)
+    return case.act(CHECK_DATA, case.say(ITERATION if first == last else ITERATIONS, first=first, last=last))
 
 
 DIVERGED = Phrase("The loss rose and stays up: divergence!", "Loss가 급증 후 발산!")
@@ -141,8 +150,9 @@ def divergence(case: Case) -> Advice:
 
 NOT_FALLING = Phrase("The loss does not fall!", "Loss가 감소하지 않음!")
 FROM_TO = Phrase(
-    "From {first} to {last} over {num_points} checks: {change} gained, and its noise is {spread}",
-    "{first} → {last} ({num_points}회 확인): 감소 {change}, noise {spread}",
+    "It began at {first} and stands at {last} after {num_points} checks ({change} gained), with no downward trend "
+    "(noise {spread})",
+    "시작 {first}, {num_points}회 확인 후 {last} (감소 {change}), 하락 추세 없음 (noise {spread})",
 )
 EMPTY_MAPS = Phrase(
     "The heatmaps are empty everywhere: the loss sits where all maps are zero",

@@ -168,8 +168,8 @@ WHILE_TRAINING_FALLS = Phrase(
     "Meanwhile the training loss went on falling: {train_first} -> {train_last}",
     "그동안 training loss는 계속 감소: {train_first} → {train_last}",
 )
-BEST_LOSS = Phrase("Best: {best} (epoch {best_epoch})", "최저: {best} (epoch {best_epoch})")
-CURRENT_LOSS = Phrase("Current: {current}", "현재: {current}")
+BEST_LOSS = Phrase("Best {metric}: {best} (epoch {best_epoch})", "최저 {metric}: {best} (epoch {best_epoch})")
+BEST_LOSS_ANYWHERE = Phrase("Best {metric}: {best}", "최저 {metric}: {best}")
 TOO_LITTLE_DATA = Phrase(
     "Too little data, or too weak an augmentation, for this model",
     "모델에 비해 데이터가 적거나 augmentation이 약함",
@@ -300,23 +300,23 @@ def behind_schedule(case: Case) -> Advice:
     )
 
 
-def _now_and_best(case: Case, *, of_loss: bool = False) -> tuple[str, ...]:
+def _now_and_best(case: Case, *, of_loss: bool = False) -> tuple[str, str]:
     """Two lines of a message; of an evaluation's loss with the digits of losses."""
     evidence = case.evidence
     digits = guide_text.loss_digits if of_loss else score
     best, current = digits(evidence["best"]), digits(evidence.get("current", evidence["best"]))
-    epoch = evidence.get("best_epoch")
-    if of_loss:
-        now = case.say(CURRENT_LOSS, current=current)
-        return now, case.say(BEST_LOSS, best=best, best_epoch="?" if epoch is None else epoch)
     now = case.say(CURRENT, metric=case.metric, current=current)
+    epoch = evidence.get("best_epoch")
     if epoch is None:
-        return now, case.say(BEST_ANYWHERE, metric=case.metric, best=best)
-    return now, case.say(BEST, metric=case.metric, best=best, best_epoch=epoch)
+        anywhere = BEST_LOSS_ANYWHERE if of_loss else BEST_ANYWHERE
+        return now, case.say(anywhere, metric=case.metric, best=best)
+    return now, case.say(
+        BEST_LOSS if of_loss else BEST, metric=case.metric, best=best, best_epoch=f"{epoch:.10g}"
+    )
 
 
 def _best_checkpoint(case: Case) -> str | None:
     epoch = case.evidence.get("best_epoch")
     if not case.facts.saves_best or epoch is None:
         return None
-    return f"best_{case.metric}_epoch_{epoch}.pth"
+    return f"best_{case.metric}_epoch_{epoch:.10g}.pth"

@@ -95,7 +95,7 @@ class GradientExplosion(Detector):
         return not self._losses.earlier or self._losses.newest >= self._losses.level
 
     def _follow_lr(self, lr: float | None) -> None:
-        if lr is None or not lr > 0.0:
+        if lr is None or not 0.0 < lr < math.inf:
             return
         if self._lr is not None and not 1 / LR_JUMP <= lr / self._lr <= LR_JUMP:
             self._norms.clear()

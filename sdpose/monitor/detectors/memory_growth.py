@@ -14,8 +14,8 @@ from sdpose.monitor.record import Record
 from sdpose.monitor.robust import median
 
 METRICS = ("host_memory", "memory")
-FEWEST = 24
-MOST = 64
+FEWEST = 40
+MOST = 96
 
 
 class MemoryGrowth(Detector):
@@ -82,7 +82,7 @@ class MemoryGrowth(Detector):
         if growth < max(self.absolute_floor, self.memory_growth_threshold * levels[0]):
             return ()
         # A step has quarters that add nothing; what flattens out adds less and less.
-        if min(steps) < growth / 12 or steps[-1] < steps[0] / 2:
+        if min(steps) < growth / 12 or steps[-1] < 0.9 * steps[0]:
             return ()
         told = self._told.get(metric)
         if told is not None and levels[-1] < 2 * told:
