@@ -12,18 +12,20 @@ from sdpose.monitor.episode import Episode
 from sdpose.monitor.finding import Finding
 from sdpose.monitor.parameters import number_between, whole_number
 from sdpose.monitor.record import Record
-from sdpose.monitor.robust import robust_spread
+from sdpose.monitor.robust import noise
 
 # A gradient norm that changes by less than this factor from block to block counts as steady.
 STEADY = math.log(1.25)
 # Between two iterations: a warm-up's first steps, a milestone, a restart, another rate after a resume.
 LR_JUMP = 1.5
+# Checks that make a level: an explosion at the end of a short warm-up has few before it.
+FEWEST = 8
 
 
 class GradientExplosion(Detector):
-    """Compares the median of `check_interval` gradient norms with the `num_reference` checks before it.
+    """Compares the median of `check_interval` gradient norms with up to `num_reference` checks before it.
 
-    Found is a norm `gradient_explosion_threshold` times that level and `num_spreads` of its robust spreads away
+    Found is a norm `gradient_explosion_threshold` times that level and `num_spreads` of its usual steps away
     (both on a logarithmic scale), `patience` checks in a row, while the loss is no lower than it was: a model that
     leaves a plateau has growing gradients too, and a falling loss. A jump of the learning rate starts the
     comparison anew. Norms that are not finite are `NonFinite`'s business.
@@ -45,7 +47,7 @@ class GradientExplosion(Detector):
         self.gradient_explosion_threshold = number_between(
             name, "gradient_explosion_threshold", gradient_explosion_threshold, 1.0, math.inf
         )
-        self.num_reference = whole_number(name, "num_reference", num_reference, at_least=3)
+        self.num_reference = whole_number(name, "num_reference", num_reference, at_least=FEWEST)
         self.num_spreads = number_between(name, "num_spreads", num_spreads, 0.0, math.inf)
         self.patience = whole_number(name, "patience", patience)
         self.metric = metric
@@ -64,7 +66,7 @@ class GradientExplosion(Detector):
             return ()
         self._follow_lr(record.values.get("lr"))
         self._losses.add(record.iteration, record.values.get(self.loss_metric, math.nan))
-        if not self._norms.add(record.iteration, norm) or len(self._norms.earlier) < self.num_reference:
+        if not self._norms.add(record.iteration, norm) or len(self._norms.earlier) < FEWEST:
             return ()
         level, current = self._norms.level, self._norms.newest
         if not self._episode.begins(self._is_explosion(level, current), self._norms.first_iteration):
@@ -90,7 +92,7 @@ class GradientExplosion(Detector):
         if level <= 0.0 or current < level * self.gradient_explosion_threshold:
             return False
         logarithms = [math.log(norm) for norm in self._norms.earlier if norm > 0.0]
-        if math.log(current / level) < self.num_spreads * robust_spread(logarithms, STEADY):
+        if math.log(current / level) < self.num_spreads * noise(logarithms, STEADY):
             return False
         return not self._losses.earlier or self._losses.newest >= self._losses.level
 
