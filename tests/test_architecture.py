@@ -39,6 +39,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "assemble": (BELOW_FIT, {"torch"}),
     "picture": (BELOW_FIT | {"assemble"}, {"numpy", "cv2"}),
     "past_evaluations": ({"evaluation", "training"}, set()),
+    "trained_model": (BELOW_FIT | {"assemble"}, {"torch"}),
     "evaluate": (BELOW_FIT | {"assemble", "picture", "past_evaluations"}, {"torch", "numpy"}),
     "explain": (BELOW_FIT | {"assemble"}, {"torch", "numpy"}),
     "run": (BELOW_FIT | {"assemble", "evaluate"}, {"torch"}),
