@@ -1,0 +1,24 @@
+"""How long the experiments may take."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+
+class Deadline:
+    """A budget of seconds, from now on. `budget_s` None is as long as it takes."""
+
+    def __init__(self, budget_s: float | None, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._started = clock()
+        self._budget_s = budget_s
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds used."""
+        return self._clock() - self._started
+
+    def allows(self, expected_s: float = 0.0) -> bool:
+        """Whether something that takes about so long can still be done."""
+        return self._budget_s is None or self.elapsed_s + expected_s < self._budget_s

@@ -1,0 +1,206 @@
+"""From what the experiments told to the cause, the sentence that says it, and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sdpose.config.custom import CustomLoss
+from sdpose.explain.case import Case
+from sdpose.explain.explanation import CauseClass, Suspect
+from sdpose.explain.investigation import CLEARLY_TOO_HIGH, NUM_REPEATS, Findings
+from sdpose.explain.notebook import shown
+from sdpose.explain.replay import Replay
+
+Phrase = tuple[str, dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Conclusion:
+    """A cause, the phrase of its verdict, what was ruled out and what to do, as phrases."""
+
+    cause: CauseClass | None
+    verdict: Phrase
+    ruled_out: list[Phrase] = field(default_factory=list)
+    actions: list[Phrase] = field(default_factory=list)
+
+
+def conclude(case: Case, film: Replay, found: Findings, suspects: Sequence[Suspect]) -> Conclusion:
+    """What the experiments on an onset add up to. Several causes are weighed in the order of their certainty."""
+    assert film.onset is not None and film.sign is not None
+    cause, verdict = _cause(film, found, suspects, case)
+    return Conclusion(
+        cause, verdict, _ruled_out(film, found, cause), _actions(case, film, found, cause, suspects)
+    )
+
+
+def _cause(
+    film: Replay, found: Findings, suspects: Sequence[Suspect], case: Case
+) -> tuple[CauseClass | None, Phrase]:
+    assert film.onset is not None and film.sign is not None
+    onset, start = film.onset.iteration, film.start.progress.iteration
+    images = ", ".join(str(suspect.image_id) for suspect in suspects)
+    if found.comes_again is False:
+        return "hardware", ("verdict.hardware.sometimes", {"times": found.times, "tries": NUM_REPEATS})
+    if found.healing_precision is not None:
+        return "numerics", ("verdict.numerics", {"precision": found.healing_precision})
+    others, earlier = found.with_other_batches, found.with_earlier_weights
+    odd = [suspect for suspect in suspects if suspect.numbers.get("odd")]
+    if (found.seats and earlier is not False and not others) or (found.seats and not others and odd):
+        return "data", _data_verdict(found, suspects, onset, images)
+    if others and earlier:
+        name = film.sign.name
+        if found.search is not None and found.search.times_too_high >= CLEARLY_TOO_HIGH:
+            return "settings", _settings_verdict(film, found)
+        return "settings", ("verdict.settings.everywhere", {"name": name})
+    if found.kicked_by:
+        step = film.recent[-1].iteration if film.recent else onset
+        return "data", (
+            "verdict.data.kick",
+            {"num": len(found.kicked_by), "step": step, "images": images},
+        )
+    if found.bad_tensors:
+        numbers = {"onset": onset, "num": len(found.bad_tensors), "first": found.bad_tensors[0]}
+        return "state", ("verdict.state.tensors", numbers)
+    if {"lr", "max_norm", "weight_decay"} & found.healed_by.keys():
+        return "settings", _settings_verdict(film, found)
+    if "fresh_moments" in found.healed_by:
+        return "state", ("verdict.state.moments", {"onset": onset})
+    if _too_high(found):
+        return "settings", _settings_verdict(film, found)
+    if earlier is False and others:
+        return "state", ("verdict.state.weights", {"onset": onset, "start": start})
+    if earlier is False and found.seats:
+        return "state", ("verdict.state.sample", {"onset": onset, "images": images})
+    if earlier and others is False:
+        return "data", ("verdict.data.batch", {"onset": onset})
+    if earlier is False and others is False:
+        return "state", ("verdict.state.pair", {"onset": onset})
+    return None, ("verdict.unclear", {"onset": onset})
+
+
+def _data_verdict(found: Findings, suspects: Sequence[Suspect], onset: int, images: str) -> Phrase:
+    if found.together:
+        return "verdict.data.together", {"num": len(suspects), "onset": onset, "images": images}
+    if len(suspects) == 1:
+        (one,) = suspects
+        return "verdict.data.one", {
+            "onset": onset,
+            "image_id": one.image_id,
+            "file_name": one.file_name,
+            "reason": one.reason,
+        }
+    return "verdict.data.some", {"num": len(suspects), "onset": onset, "images": images}
+
+
+def _too_high(found: Findings) -> bool:
+    """Whether a step far beyond what is stable was made, though the what-if gave no proof (time was up, say)."""
+    search = found.search
+    return search is not None and bool(search.stable_lr) and search.times_too_high >= CLEARLY_TOO_HIGH
+
+
+def _settings_verdict(film: Replay, found: Findings) -> Phrase:
+    search = found.search
+    assert film.onset is not None
+    step = film.recent[-1].iteration if film.recent else film.onset.iteration
+    if search is not None and ("lr" in found.healed_by or _too_high(found)):
+        numbers = {"lr": shown(search.lr), "stable": shown(search.stable_lr), "step": step}
+        if "lr" in found.healed_by:
+            numbers["new"] = shown(search.lr * found.healed_by["lr"].lr_factor)
+            return "verdict.settings.lr", numbers
+        return "verdict.settings.lr_unproven", numbers
+    if "max_norm" in found.healed_by:
+        return "verdict.settings.max_norm", {"new": shown(found.healed_by["max_norm"].max_norm)}
+    return "verdict.settings.weight_decay", {"old": shown(found.old_weight_decay)}
+
+
+def _ruled_out(film: Replay, found: Findings, cause: CauseClass | None) -> list[Phrase]:
+    phrases: list[Phrase] = []
+    if found.comes_again and cause != "hardware":
+        phrases.append(("ruled.hardware", {"times": NUM_REPEATS}))
+    if found.precision_tried and found.healing_precision is None:
+        phrases.append(("ruled.numerics", {"precision": found.precision_tried}))
+    if found.with_earlier_weights and cause != "state":
+        phrases.append(("ruled.state", {}))
+    if found.with_earlier_weights is False and cause != "data":
+        phrases.append(("ruled.data_weights", {}))
+    elif found.with_other_batches and cause != "data":
+        phrases.append(("ruled.data_others", {}))
+    search = found.search
+    if search is not None and search.stable_lr and search.times_too_high < 1 and cause != "settings":
+        phrases.append(("ruled.settings", {"lr": shown(search.lr), "stable": shown(search.stable_lr)}))
+    return phrases
+
+
+def _actions(
+    case: Case, film: Replay, found: Findings, cause: CauseClass | None, suspects: Sequence[Suspect]
+) -> list[Phrase]:
+    assert film.sign is not None
+    settings, path = case.settings, str(case.checkpoint.path)
+    resume: Phrase = ("action.start_anew", {}) if case.from_start else ("action.resume", {"path": path})
+    actions: list[Phrase] = []
+    if cause == "data":
+        for suspect in suspects:
+            numbers = {
+                "image_id": suspect.image_id,
+                "file_name": suspect.file_name,
+                "annotation": suspect.annotation_id,
+                "ann_file": settings.data.train.ann_file,
+            }
+            known = suspect.annotation_id is not None
+            actions.append(("action.exclude" if known else "action.exclude_image", numbers))
+        actions += _own_loss(case, film, "action.guard_loss")
+        return [*actions, resume]
+    if cause == "numerics":
+        if found.healing_precision == "float32":
+            actions.append(("action.fp32", {}))
+        else:
+            layer = found.place.layer if found.place is not None else film.sign.name
+            actions.append(("action.float64", {"layer": layer}))
+        return [*actions, *_own_loss(case, film, "action.own_loss"), resume]
+    if cause == "settings":
+        search, healed = found.search, found.healed_by
+        if search is not None and ("lr" in healed or _too_high(found)):
+            assert search.stable_lr is not None
+            old = settings.optimizer.lr
+            actions.append(("action.lr", {"old": f"{old:g}", "new": f"{search.better_base(old):g}"}))
+            actions.append(("action.warmup", {}))
+        elif "max_norm" in healed:
+            clip = settings.optimizer_config.grad_clip
+            new = shown(healed["max_norm"].max_norm)
+            key = "action.max_norm" if clip else "action.max_norm_dict"
+            actions.append((key, {"old": f"{clip.max_norm:g}" if clip else "", "new": new}))
+        elif "weight_decay" in healed:
+            actions.append(("action.weight_decay", {"old": shown(found.old_weight_decay)}))
+        else:
+            actions += _own_loss(case, film, "action.own_loss") or [
+                ("action.loss_setting", {"name": film.sign.name})
+            ]
+        return [*actions, resume]
+    if cause == "state":
+        if "fresh_moments" in found.healed_by:
+            actions.append(("action.fresh_optimizer", {"path": path}))
+        if found.bad_tensors and len(film.lived) == 1:
+            actions.append(("action.earlier", {"work_dir": str(case.work_dir)}))
+        return [*actions, *_own_loss(case, film, "action.own_loss"), resume]
+    return [resume]
+
+
+def _own_loss(case: Case, film: Replay, key: str) -> list[Phrase]:
+    """About the user's own loss, when it is the value that shows the fault."""
+    assert film.sign is not None
+    loss = own_losses(case).get(film.sign.name)
+    return [(key, {"name": film.sign.name, "type": loss})] if loss else []
+
+
+def own_losses(case: Case) -> dict[str, str]:
+    """Loss terms that the user's own code computes: name -> type."""
+    head = case.settings.model.keypoint_head
+    terms = {
+        "heatmap_loss": head.loss_keypoint,
+        "vis_dist_loss": head.loss_vis_token_dist,
+        "kpt_dist_loss": head.loss_kpt_token_dist,
+        **head.extra_losses,
+    }
+    return {name: loss.type for name, loss in terms.items() if isinstance(loss, CustomLoss)}
