@@ -2,7 +2,8 @@
 
 COCO's numbers depend on the images only through three things: the order of all predictions by score, what became of
 each (found somebody, false, not counted), and how many persons there were to find. With these kept, AP of a resampled
-data set is a weighted cumulative sum, a thousandth of the work of an evaluation.
+data set is a weighted cumulative sum, a thousandth of the work of an evaluation. Copies of an image count as neighbours
+in the order of scores.
 
 Legend: I images, D predictions in order of score, G groups (size ranges, or joints), H OKS thresholds, R recall levels.
 """

@@ -23,6 +23,8 @@ from numpy.typing import NDArray
 NUM_DRAWS = 500
 CONFIDENCE = 0.95
 _SEED = 20170
+# Below this many images nothing can be said: intervals span all draws, nothing is named as moved.
+_FEWEST = 3
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ def interval(value: float, drawn: NDArray[np.float64], num_images: int) -> Inter
     return Interval(value, min(float(low), value), max(float(high), value))
 
 
-def moved(change: NDArray[np.float64], drawn: NDArray[np.float64]) -> NDArray[np.bool_]:
+def moved(change: NDArray[np.float64], drawn: NDArray[np.float64], num_images: int) -> NDArray[np.bool_]:
     """Which of many numbers moved, with 5 % risk that any is named wrongly: change (M,), drawn (R, M) -> (M,).
 
     Each change is measured in its own scatter, and compared with the largest such deviation of a draw (the
@@ -66,10 +68,10 @@ def moved(change: NDArray[np.float64], drawn: NDArray[np.float64]) -> NDArray[np
     """
     scatter = drawn.std(0)
     measurable = scatter > 0
-    if not measurable.any():
-        return measurable
+    if num_images < _FEWEST or not measurable.any():
+        return np.zeros(len(change), bool)
     deviations = np.abs(drawn - change)[:, measurable] / scatter[measurable]
-    limit = np.quantile(deviations.max(1), CONFIDENCE)
+    limit = _wider(float(np.quantile(deviations.max(1), CONFIDENCE)), num_images)
     answer = np.zeros(len(change), bool)
     answer[measurable] = np.abs(change[measurable]) > limit * scatter[measurable]
     return answer
@@ -77,10 +79,18 @@ def moved(change: NDArray[np.float64], drawn: NDArray[np.float64]) -> NDArray[np
 
 def _tail(num_images: int) -> float:
     """Where to take the quantiles: 2.5 % for many images, further out for few."""
-    if num_images < 3:
+    if num_images < _FEWEST:
         return 0.0
+    deviations = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
+    return NormalDist().cdf(-_wider(deviations, num_images))
+
+
+def _wider(z: float, num_images: int) -> float:
+    """A number of standard deviations as it must be when these are estimated from few images, by resampling.
+
+    Student's t for the normal quantile `z` (Abramowitz and Stegun 26.7.5), times sqrt(n / (n - 1)) because resampling
+    divides by n.
+    """
     freedom = num_images - 1
-    z = -NormalDist().inv_cdf((1 - CONFIDENCE) / 2)
-    # Student's t from the normal quantile: Abramowitz and Stegun 26.7.5.
     t = z + (z**3 + z) / (4 * freedom) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)
-    return NormalDist().cdf(-t * math.sqrt(num_images / freedom))
+    return t * math.sqrt(num_images / freedom)

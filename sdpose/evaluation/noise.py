@@ -91,7 +91,7 @@ class Evaluation:
         ]
         changes = shares[0] - shares[1]  # (1 + R, K + 7)
         change, drawn = changes[0], changes[1:]
-        has_moved = moved(change, drawn)
+        has_moved = moved(change, drawn, self.num_images)
         names = (*self.joint_names, *ERROR_KINDS)
         order = [i for i in np.argsort(-np.abs(change), kind="stable").tolist() if has_moved[i]]
         num_joints = len(self.joint_names)
@@ -152,7 +152,8 @@ def stored_average_precision(path: Path) -> float:
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        # Opened here: numpy would leave a file open that it cannot read.
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
             if int(stored["format"]) != _FORMAT:
                 raise SdposeError(f"{path} was written by another version of sdpose; evaluate again")
             yield stored

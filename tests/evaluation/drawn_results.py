@@ -80,6 +80,23 @@ def person(image_id: int, size: float, *, number: int = 1, joints: int = 17) -> 
     }
 
 
+def spread(image_id: int, size: float, *, number: int = 1, left: float = 0.0) -> dict:
+    """A person whose joints are far from one another."""
+    one = person(image_id, size, number=number)
+    steps = size * np.arange(17)
+    joints = np.column_stack([left + 0.3 * steps, 0.05 * steps, np.full(17, 2)])
+    one["keypoints"] = joints.reshape(-1).tolist()
+    return one
+
+
+def crossed_legs(joints: np.ndarray) -> np.ndarray:
+    """The same pose (17, 3), left and right knees and ankles taken for each other."""
+    legs = [13, 14, 15, 16]
+    crossed = joints.copy()
+    crossed[legs, :2] = joints[[14, 13, 16, 15], :2]
+    return crossed
+
+
 def annotations(*persons: dict, **image: object) -> dict:
     images = [{"id": i, "width": 640, "height": 480, **image} for i in (1, 2, 3)]
     return {"images": images, "annotations": list(persons), "categories": [{"id": 1, "name": "person"}]}
