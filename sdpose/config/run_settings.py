@@ -165,7 +165,7 @@ ALERT_KINDS = (
     *REPAIRABLE_KINDS,
     *("no_learning", "metric_zero", "metric_collapse", "performance_drop", "overfitting", "plateau"),
     *("behind_schedule", "gradient_vanishing", "always_clipped", "dead_heatmaps", "saturated_heatmaps"),
-    *("dead_tokens", "loss_term_missing", "loss_term_zero", "loss_term_dominant", "ranks_disagree"),
+    *("dead_tokens", "loss_term_missing", "loss_term_zero", "loss_term_swallowing", "ranks_disagree"),
     *("data_starvation", "throughput_drop", "memory_growth", "disk_low", "lr_unexpected", "hook_failed"),
 )
 
