@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import re
 from collections.abc import Iterator
@@ -259,6 +260,7 @@ def test_a_loss_that_does_not_fall_gets_the_guides_case_1() -> None:
     assert alert.message.splitlines() == [
         "⚠️  WARNING: Loss가 감소하지 않음!",
         "   시작 0.005600, 40회 확인 후 0.005500 (감소 1 %), 하락 추세 없음 (noise 0.0001000)",
+        "   Loss가 빠르게 감소해야 함",
     ]
     assert alert.causes == (
         "Learning rate가 너무 작음",
@@ -272,7 +274,8 @@ def test_a_loss_that_does_not_fall_gets_the_guides_case_1() -> None:
         "Batch size가 너무 작음 → 최소 32 이상 권장: "
         "samples_per_gpu 8 -> 32 (--cfg-options data.samples_per_gpu=32)",
         "데이터 augmentation이 너무 강함 → 줄여보기",
-        "샘플 몇 개를 그려서 label, box, 이미지가 맞는지 확인: sdpose check c.py",
+        "샘플 몇 개를 그려서 label, box, 이미지가 맞는지 확인: "
+        "sdpose check c.py --only annotations boxes picture",
         "이 시기에 문제가 있으면 config 점검 필요: sdpose config c.py",
     )
 
@@ -300,7 +303,7 @@ def test_an_ap_of_zero_gets_the_guides_case_2() -> None:
     assert alert.causes[:2] == ("Heatmap이 제대로 생성되지 않음", "모델 출력이 이상함 (극단값)")
     assert alert.actions[:2] == (
         "Quick check 실행: python tools/quick_check.py configs/x.py",
-        "실험으로 원인 확인 (문제의 이미지와 layer까지): sdpose explain work_dirs/x",
+        "실험으로 원인 확인 (문제의 이미지와 layer까지): sdpose explain work_dirs/x --chain",
     )
 
 
@@ -339,6 +342,13 @@ def test_a_drop_names_the_best_checkpoint_only_where_one_is_kept() -> None:
 def test_a_drop_says_whether_it_may_be_chance_and_what_moved(low: float, said: str) -> None:
     causes = explain(finding("performance_drop", low=low), OURS, "en").causes
     assert causes[1:] == ("What moved since the evaluation before: swap +0.110, left_wrist -0.090", said)
+
+
+def test_a_drop_that_is_for_information_does_not_warn() -> None:
+    found = dataclasses.replace(finding("performance_drop"), severity="info")
+    assert explain(found, OURS, "en").message == (
+        "💡  NOTE: Performance drop detected!\n   Current AP: 0.600\n   Best AP: 0.700\n   Drop: 0.100"
+    )
 
 
 def test_waiting_for_data_gets_the_guides_more_workers() -> None:
@@ -400,7 +410,10 @@ def test_a_repair_says_what_was_done_and_a_dry_run_that_it_was_not() -> None:
     ]
     dry = explain(finding("recovery", dry_run=True), OURS, "en")
     assert dry.message.startswith("⚠️  WARNING: The run would be repaired (dry run)")
-    assert dry.actions[0] == "To let it happen: dry_run=False"
+    assert dry.actions == ("To let it happen: --cfg-options monitor.dry_run=False",)
+    assert explain(finding("recovery", helped=True), OURS, "ko").message.startswith(
+        "⚠️  WARNING: 자동 복구 효과 확인됨"
+    )
 
 
 def test_the_same_finding_gives_the_same_alert() -> None:

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-ROW = re.compile(
-    r"^\| (\d+)(?:-(\d+))? \| (.*?) \| (.*) \| (works|differs|in part|issue 3) \|$", re.MULTILINE
-)
+from sdpose.monitor import advice
+from sdpose.monitor.advice.phrase import Phrase
+
+ROW = re.compile(r"^\| (\d+)(?:-(\d+))? \| (.*?) \| (.*) \| (works|differs) \|$", re.MULTILINE)
 STRUCTURE = re.compile(r"\s*(---|```\w*|[|\-]+|\)|)\s*")
 
 
@@ -47,3 +48,35 @@ def test_every_quotation_is_the_guides(guide: list[str], rows: list[tuple[int, i
         assert quotations
         for quotation in quotations:
             assert quotation in text, f"line {first}: {quotation}"
+
+
+# Lines of the guide that tell a person what to expect, to suspect or to try.
+SPOKEN = [
+    *range(53, 57),
+    *range(66, 70),
+    *range(110, 114),
+    *range(119, 122),
+    *range(138, 142),
+    *range(201, 214),
+]
+NUMBERS = {"max_norm": 5.0, "old_norm": 5.0, "new_norm": 3.0, "old_lr": "1e-3", "new_lr": "3e-3"}
+
+
+def guides_own() -> list[str]:
+    """The sentences of the alerts that are the guide's."""
+    modules = (advice.changes, advice.loss, advice.score, advice.gradients, advice.model, advice.machine)
+    phrases = [value for module in modules for value in vars(module).values() if isinstance(value, Phrase)]
+    return [phrase.ko.format(**NUMBERS) for phrase in phrases if phrase.guide]
+
+
+def test_what_the_guide_tells_people_to_suspect_and_try_is_said_by_the_monitor(shared: Path) -> None:
+    guide = (shared / "spec" / "monitoring-guide.ko.md").read_text(encoding="utf-8").splitlines()
+    said = guides_own()
+    silent = []
+    for number in SPOKEN:
+        line = guide[number - 1]
+        title = not line.strip() or line.startswith(("#", "**"))
+        if not title and not any(sentence in line.replace("**", "") for sentence in said):
+            silent.append(line)
+    # It is said with the metric's own name: "Overfitting 주의 (validation AP 하락)".
+    assert silent == ["- Overfitting 주의 (validation AP 하락 시)"]

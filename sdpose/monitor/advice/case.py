@@ -65,6 +65,12 @@ class Case:
         sign = NOTE if self.finding.severity == "info" else WARNING
         return "\n   ".join([self.say(sign) + self.say(headline, **numbers), *lines])
 
+    def as_note(self, warning: str) -> str:
+        """A text of the guide: as it is, but for information with the sign of a note."""
+        if self.finding.severity != "info":
+            return warning
+        return self.say(NOTE) + warning.removeprefix(self.say(WARNING))
+
 
 # Two spaces: the sign is two columns wide. No level name here ("INFO" holds what the guide greps for).
 WARNING = Phrase("⚠️  WARNING: ", "⚠️  WARNING: ")

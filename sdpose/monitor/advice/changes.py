@@ -198,9 +198,14 @@ def check_config_action(case: Case) -> str:
     return case.act(CHECK_CONFIG, f"sdpose config {case.facts.config_path}" if case.is_ours else None)
 
 
-def find_cause_action(case: Case) -> str | None:
+def find_cause_action(case: Case, options: str = "") -> str | None:
     """`sdpose explain RUN`."""
-    return None if not case.is_ours else case.act(FIND_CAUSE, f"sdpose explain {_folder(case)}")
+    return None if not case.is_ours else case.act(FIND_CAUSE, f"sdpose explain {_folder(case)}{options}")
+
+
+def check(case: Case, *questions: str) -> str | None:
+    """`sdpose check CONFIG --only ...`: the questions of the pre-flight check that look at this."""
+    return f"sdpose check {case.facts.config_path} --only {' '.join(questions)}" if case.is_ours else None
 
 
 def in_work_dir(case: Case, name: str) -> str:

@@ -154,6 +154,7 @@ FROM_TO = Phrase(
     "(noise {spread})",
     "시작 {first}, {num_points}회 확인 후 {last} (감소 {change}), 하락 추세 없음 (noise {spread})",
 )
+FAST_AT_FIRST = Phrase("Early in a run the loss should fall fast", "Loss가 빠르게 감소해야 함", guide=True)
 EMPTY_MAPS = Phrase(
     "The heatmaps are empty everywhere: the loss sits where all maps are zero",
     "Heatmap이 모두 비어 있음: 모든 값이 0일 때의 loss에 머물러 있음",
@@ -198,13 +199,14 @@ def no_learning(case: Case) -> Advice:
                 spread=loss_digits(evidence["spread"]) if "spread" in evidence else "?",
                 num_points=evidence.get("num_points", "?"),
             ),
+            *((case.say(FAST_AT_FIRST),) if case.phase == "early" else ()),
         ),
         causes=tuple(case.say(cause) for cause in causes if cause is not None),
         actions=changes.present(
             changes.lower_lr_action(case) if too_high else changes.raise_lr_action(case),
             batch,
             case.say(LESS_AUGMENTATION),
-            case.act(CHECK_LABELS, f"sdpose check {case.facts.config_path}" if case.is_ours else None),
+            case.act(CHECK_LABELS, changes.check(case, "annotations", "boxes", "picture")),
             changes.check_config_action(case) if case.phase == "early" else None,
             case.say(PATIENCE) if empty and case.is_ours else None,
         ),

@@ -99,7 +99,7 @@ def data_starvation(case: Case) -> Advice:
         causes=tuple(case.say(cause) for cause in ((SLOW_DISK,) if enough else (FEW_WORKERS, SLOW_DISK))),
         actions=changes.present(
             None if enough else case.act(MORE_WORKERS, more),
-            case.act(MEASURE_WORKERS, f"sdpose check {case.facts.config_path}") if case.is_ours else None,
+            case.act(MEASURE_WORKERS, changes.check(case, "loader")) if case.is_ours else None,
             case.say(LOCAL_COPY),
         ),
     )

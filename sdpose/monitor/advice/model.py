@@ -48,7 +48,9 @@ def dead_heatmaps(case: Case) -> Advice:
             changes.quick_check_action(case),
             changes.lower_lr_action(case),
             case.act(CHECK_DECAY, "optimizer.weight_decay" if case.is_ours else None) if has_lived else None,
-            changes.restore_action(case) if has_lived else case.say(CHECK_LABELS),
+            changes.restore_action(case)
+            if has_lived
+            else case.act(CHECK_LABELS, changes.check(case, "annotations", "boxes", "picture")),
             None if has_lived else case.say(PATIENCE),
         ),
     )

@@ -10,6 +10,7 @@ from sdpose.monitor.advice.phrase import Phrase
 
 REPAIRED = Phrase("The run was repaired", "학습을 자동으로 복구함")
 WOULD_REPAIR = Phrase("The run would be repaired (dry run)", "자동 복구 예정 (dry run)")
+HELPED = Phrase("The repair has helped", "자동 복구 효과 확인됨")
 FAILED = Phrase("The run could not be repaired!", "자동 복구 실패!")
 BECAUSE = Phrase("Because of {cause} at iteration {iteration}", "원인: {cause} (iteration {iteration})")
 ATTEMPT = Phrase("Repair {number} of at most {most}", "복구 {number}회째 (최대 {most}회)")
@@ -26,20 +27,24 @@ WATCH = Phrase(
     "Nothing to do now; whether it helped is checked and told",
     "지금 할 일 없음; 효과가 있었는지 확인하여 알림",
 )
-LET_IT = Phrase("To let it happen: dry_run=False", "실제로 복구하려면: dry_run=False")
+LET_IT = Phrase("To let it happen", "실제로 복구하려면")
 SAME_AGAIN = Phrase("The fault comes back whatever was tried", "시도한 방법으로도 문제가 다시 발생함")
 
 
 def recovery(case: Case) -> Advice:
-    """A repair was made, or would have been."""
+    """A repair was made, would have been, or has proved itself."""
     evidence = case.evidence
-    dry_run = bool(evidence.get("dry_run"))
+    if evidence.get("helped"):
+        return Advice(
+            case.message(HELPED, *_lines(case)), (), changes.present(changes.find_cause_action(case))
+        )
+    if evidence.get("dry_run"):
+        let_it = case.act(LET_IT, "--cfg-options monitor.dry_run=False")
+        return Advice(case.message(WOULD_REPAIR, *_lines(case)), (), (let_it,))
     return Advice(
-        message=case.message(WOULD_REPAIR if dry_run else REPAIRED, *_lines(case)),
+        message=case.message(REPAIRED, *_lines(case)),
         causes=(),
-        actions=changes.present(
-            case.say(LET_IT) if dry_run else case.say(WATCH), changes.find_cause_action(case)
-        ),
+        actions=changes.present(case.say(WATCH), changes.find_cause_action(case)),
     )
 
 

@@ -65,7 +65,7 @@ def metric_zero(case: Case) -> Advice:
         causes=tuple(case.say(cause) for cause in causes[0 if case.is_ours else 1 :]),
         actions=changes.present(
             changes.quick_check_action(case),
-            changes.find_cause_action(case),
+            changes.find_cause_action(case, " --chain"),
             None if case.is_ours else case.say(CHECK_OUTPUTS),
             None if case.is_ours else case.say(CHECK_EVALUATION),
             changes.lower_lr_action(case),
@@ -94,7 +94,7 @@ def metric_collapse(case: Case) -> Advice:
         actions=changes.present(
             changes.restore_action(case, RESTORE_BEST, _best_checkpoint(case)),
             changes.quick_check_action(case),
-            changes.find_cause_action(case),
+            changes.find_cause_action(case, " --chain"),
             None if case.is_ours else case.say(CHECK_OUTPUTS),
             changes.lower_lr_action(case),
         ),
@@ -114,17 +114,15 @@ NUM_MOVED = 4
 
 
 def performance_drop(case: Case) -> Advice:
-    """The guide's second warning, byte for byte in both languages."""
+    """The guide's second warning, byte for byte in both languages; what may be chance is a note in its words."""
     evidence = case.evidence
     is_zero = f"{case.finding.value:.4f}" == "0.0000"
+    warning = guide_text.performance_drop(
+        metric=case.metric, current=evidence["current"], best=evidence["best"], drop=evidence["drop"]
+    )
     causes = [NO_HEATMAPS, EXTREME_OUTPUT, OVERFITTING] if is_zero else [OVERFITTING]
     return Advice(
-        message=guide_text.performance_drop(
-            metric=case.metric,
-            current=evidence["current"],
-            best=evidence["best"],
-            drop=evidence["drop"],
-        ),
+        message=case.as_note(warning),
         causes=changes.present(*(case.say(cause) for cause in causes), _moved(case), _chance(case)),
         actions=changes.present(
             changes.quick_check_action(case) if is_zero else None,
@@ -214,6 +212,9 @@ CONVERGED = Phrase(
 SLOW_BUT_STEADY = Phrase(
     "Late in a run only slow but steady improvement is to be expected", "느리지만 꾸준한 개선", guide=True
 )
+STEADY_IN_THE_MIDDLE = Phrase(
+    "In the middle of a run steady improvement is to be expected", "안정적인 개선 기대", guide=True
+)
 STRONGER_AUGMENTATION = Phrase(
     "When AP stands still, consider a stronger augmentation", "AP 정체 시 augmentation 강화 고려", guide=True
 )
@@ -237,9 +238,11 @@ def plateau(case: Case) -> Advice:
             )
         )
     late = case.phase == "late"
+    if case.phase in ("middle", "late"):
+        lines.append(case.say(SLOW_BUT_STEADY if late else STEADY_IN_THE_MIDDLE))
     return Advice(
         message=case.message(STANDSTILL, *lines, metric=case.metric),
-        causes=tuple(case.say(cause) for cause in ((CONVERGED, SLOW_BUT_STEADY) if late else (CONVERGED,))),
+        causes=(case.say(CONVERGED),),
         actions=changes.present(
             None if late else case.say(STRONGER_AUGMENTATION),
             case.say(LOWER_NEXT),
