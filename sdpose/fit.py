@@ -30,6 +30,7 @@ from sdpose.assemble.user_code import import_user_code
 from sdpose.config.settings import Settings
 from sdpose.errors import SdposeError
 from sdpose.evaluate import Evaluator
+from sdpose.explain import explain_ending
 from sdpose.models import SDPose, SDPoseLoss
 from sdpose.models.losses import pose_accuracy, total_loss
 from sdpose.models.weights import load_model_weights
@@ -219,7 +220,13 @@ def _fit(
         if resumed is not None:
             _restore(resumed, run)
             facts = dataclasses.replace(facts, start_iteration=loop.progress.iteration)
-        return _run_to_the_end(run, loop, facts)
+        outcome = _run_to_the_end(run, loop, facts)
+        if outcome.exit_code == 1 and settings.monitor.explain and world.size == 1:
+            since, stopped = facts.start_iteration, lambda: stop.requested
+            explain_ending(
+                settings, work_dir, machine, user_code, since_iteration=since, stopped=stopped, log=log.info
+            )
+        return outcome
 
 
 def _run_to_the_end(run: Run, loop: TrainingLoop, facts: RunFacts) -> FitOutcome:

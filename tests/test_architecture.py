@@ -43,7 +43,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "evaluate": (BELOW_FIT | {"assemble", "picture", "past_evaluations"}, {"torch", "numpy"}),
     "explain": (BELOW_FIT | {"assemble"}, {"torch", "numpy"}),
     "run": (BELOW_FIT | {"assemble", "evaluate"}, {"torch"}),
-    "fit": (BELOW_FIT | {"assemble", "evaluate", "run"}, {"torch"}),
+    "fit": (BELOW_FIT | {"assemble", "evaluate", "explain", "run"}, {"torch"}),
     "check": (BELOW_FIT | {"assemble"}, {"torch", "numpy", "cv2"}),
     "verify": (BELOW_FIT | {"assemble", "fit"}, {"torch"}),
 }

@@ -200,6 +200,7 @@ class MonitorSettings(Section):
     repaired are said. `on_non_finite_loss` counts where `on_alert` asks for no recovery. `max_repairs` are tried in
     a row; `dry_run` says what would be repaired and changes nothing. `snapshot` keeps a copy of the state at the
     start of each logging interval: 12 bytes a parameter on the device, and what `recover` goes back to.
+    `explain` finds the cause by experiment when a critical alert has ended the run: at most a minute, one process only.
     `language` None is the locale's.
     """
 
@@ -208,6 +209,7 @@ class MonitorSettings(Section):
     max_repairs: Positive = 3
     dry_run: bool = False
     snapshot: bool = True
+    explain: bool = True
     language: Literal["en", "ko"] | None = None
 
     @model_validator(mode="after")

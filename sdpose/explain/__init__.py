@@ -4,6 +4,7 @@
 """
 
 from sdpose.explain.case import Case, find_case
+from sdpose.explain.ending import explain_ending
 from sdpose.explain.explanation import Experiment, Explanation, Place, Suspect
 from sdpose.explain.incident import RESULT_FILE, explain_case, explain_incident
 
@@ -15,6 +16,7 @@ __all__ = [
     "Place",
     "Suspect",
     "explain_case",
+    "explain_ending",
     "explain_incident",
     "find_case",
 ]

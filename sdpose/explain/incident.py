@@ -42,17 +42,17 @@ def explain_incident(
     *,
     user_code: UserCode | None = None,
     language: str | None = None,
-    budget_s: float | None = None,
+    deadline: Deadline | None = None,
     progress: Progress = lambda what, done, total: None,
 ) -> Explanation:
-    """Explain an incident that a run has just written, with the run's own settings, within `budget_s` seconds.
+    """Explain an incident that a run has just written, with the run's own settings, until `deadline`.
 
     Leaves `explanation.json` in its folder. The random numbers of this process are afterwards those of before.
     Raises SdposeError when nothing can be played again.
     """
     case = find_case(incident_dir, settings=settings)
     return explain_case(
-        case, machine, user_code or UserCode(), language=language, budget_s=budget_s, progress=progress
+        case, machine, user_code or UserCode(), language=language, deadline=deadline, progress=progress
     )
 
 
@@ -62,13 +62,12 @@ def explain_case(
     user_code: UserCode,
     *,
     language: str | None = None,
-    budget_s: float | None = None,
+    deadline: Deadline | None = None,
     progress: Progress = lambda what, done, total: None,
 ) -> Explanation:
     """Make the experiments, write `explanation.json` into the case's folder, and give what it holds."""
     say = Phrases(choose_language(language))
-    deadline = Deadline(budget_s)
-    notebook = Notebook(say, deadline, progress)
+    notebook = Notebook(say, deadline or Deadline(None), progress)
     devices = [machine.device] if machine.device.type == "cuda" else []
     with torch.random.fork_rng(devices):
         if case.chain:

@@ -25,13 +25,8 @@ def page_lines(explanation: Explanation, *, written: Path | None = None) -> Iter
     )
     if explanation.metric is not None:
         title += ": " + say("page.seen", metric=explanation.metric, value=shown(explanation.value))
-    yield title
-    yield ""
-    yield from _wrapped(f"{_label(explanation, say)}: {explanation.verdict}", "")
-    if explanation.actions:
-        yield from ("", say("page.actions"))
-        for number, action in enumerate(explanation.actions, start=1):
-            yield from _wrapped(action, f"  {number}. ")
+    yield from (title, "")
+    yield from verdict_lines(explanation)
     if explanation.suspects:
         yield from ("", say("page.samples"))
         for suspect in explanation.suspects:
@@ -56,6 +51,16 @@ def page_lines(explanation: Explanation, *, written: Path | None = None) -> Iter
     )
     if written is not None:
         yield say("page.written", path=written)
+
+
+def verdict_lines(explanation: Explanation) -> Iterator[str]:
+    """The cause in a sentence, and what to do about it."""
+    say = Phrases(explanation.language)
+    yield from _wrapped(f"{_label(explanation, say)}: {explanation.verdict}", "")
+    if explanation.actions:
+        yield from ("", say("page.actions"))
+        for number, action in enumerate(explanation.actions, start=1):
+            yield from _wrapped(action, f"  {number}. ")
 
 
 def _label(explanation: Explanation, say: Phrases) -> str:
