@@ -16,6 +16,8 @@ MAX_POINTS = 256
 class CheckHistory:
     """Means of a value over `check_interval` iterations, at iterations divisible by it, oldest first.
 
+    A loop that tells of every tenth iteration only may step over those: then the next one that it tells of counts.
+
     Past `MAX_POINTS` neighbours are merged and a point covers twice as many iterations from then on: the whole run
     stays in view, days of it as well. Values that are not finite take no part.
     """
@@ -27,6 +29,7 @@ class CheckHistory:
         self._iterations: list[int] = []
         self._checks_a_point = 1
         self._pending: list[float] = []
+        self._last: int | None = None
 
     def __len__(self) -> int:
         return len(self._means)
@@ -35,7 +38,9 @@ class CheckHistory:
         """Take in one iteration's value; True when that completed a point."""
         if math.isfinite(value):
             self._window.append(value)
-        if iteration % self.check_interval != 0 or not self._window:
+        due = is_due(iteration, self._last, self.check_interval)
+        self._last = iteration
+        if not due or not self._window:
             return False
         self._pending.append(sum(value / len(self._window) for value in self._window))
         self._window.clear()
@@ -71,7 +76,7 @@ class CheckHistory:
     def clear(self) -> None:
         """Forget everything."""
         self._window, self._means, self._iterations, self._pending = [], [], [], []
-        self._checks_a_point = 1
+        self._checks_a_point, self._last = 1, None
 
     def state_dict(self) -> dict[str, Any]:
         """Plain data."""
@@ -81,10 +86,17 @@ class CheckHistory:
             "iterations": list(self._iterations),
             "checks_a_point": self._checks_a_point,
             "pending": list(self._pending),
+            "last": self._last,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from what `state_dict` gave."""
         self._window, self._means = list(state["window"]), list(state["means"])
         self._iterations, self._pending = list(state["iterations"]), list(state["pending"])
-        self._checks_a_point = state["checks_a_point"]
+        self._checks_a_point, self._last = state["checks_a_point"], state.get("last")
+
+
+def is_due(iteration: int, last: int | None, interval: int) -> bool:
+    """Whether an iteration divisible by `interval` has come since the record before (`last`, None: no such)."""
+    before = iteration - 1 if last is None else last
+    return iteration // interval > before // interval

@@ -27,6 +27,8 @@ class RunFacts:
     total_epochs: int | None = None
     epoch_length: int | None = None
     """Optimizer iterations an epoch has."""
+    iterations: int | None = None
+    """Of the whole run, where it is not counted in epochs."""
     start_iteration: int = 0
     """Iterations finished before this process started; more than 0 after a resume."""
     seed: int | None = None
@@ -49,6 +51,13 @@ class RunFacts:
     """Whether the best evaluation is kept as best_AP_epoch_N.pth."""
     language: str | None = None
     """"en" or "ko"; None: from the locale."""
+
+    @property
+    def total_iterations(self) -> int | None:
+        """Of the whole run, resumed parts included."""
+        if self.iterations is not None or not self.total_epochs or not self.epoch_length:
+            return self.iterations
+        return self.total_epochs * self.epoch_length
 
 
 class Hook:

@@ -11,11 +11,17 @@ from sdpose.monitor.detector import Detector
 from sdpose.monitor.finding import Finding
 from sdpose.monitor.hooks import RunFacts
 from sdpose.monitor.record import Record
+from sdpose.monitor.watched import Watched, good_score
 
 # A short run is looked at more often: so many checks it shall have, though never more often than the user says.
 CHECKS_A_RUN = 120
+# A run of so few epochs learns within one; then checks are counted, not epochs.
+FEW_EPOCHS, CHECKS_BEFORE_LEARNING = 10, 40
 # The same fault is said again after so many checks.
 COOLDOWN_CHECKS = 10
+
+
+OURS = Watched(loss="loss", score="AP")
 
 
 class Panel:
@@ -28,24 +34,30 @@ class Panel:
         check_interval: int = 50,
         loss_spike_threshold: float = 2.0,
         performance_drop_threshold: float = 0.05,
+        watched: Watched = OURS,
     ) -> None:
         interval = interval_for(facts, check_interval)
         warmup = facts.warmup_iterations
-        self.detectors: Mapping[str, Detector] = {
-            "non_finite": detectors.NonFinite(),
+        loss, score = watched.loss or "loss", watched.score or "AP"
+        self.detectors: dict[str, Detector] = {
+            "non_finite": detectors.NonFinite(metric=score),
             "loss_spike": detectors.LossSpike(
-                check_interval=interval, loss_spike_threshold=loss_spike_threshold
+                check_interval=interval, loss_spike_threshold=loss_spike_threshold, metric=loss
             ),
-            "divergence": detectors.Divergence(check_interval=interval, warmup_iterations=warmup),
-            "no_learning": detectors.NoLearning(check_interval=interval, warmup_iterations=warmup),
-            "metric_collapse": detectors.MetricCollapse(total_epochs=facts.total_epochs),
+            "divergence": detectors.Divergence(
+                check_interval=interval, warmup_iterations=warmup, metric=loss
+            ),
+            "no_learning": _no_learning(facts, interval, loss, score),
+            "metric_collapse": detectors.MetricCollapse(metric=score, total_epochs=facts.total_epochs),
             "performance_drop": detectors.PerformanceDrop(
-                performance_drop_threshold=performance_drop_threshold
+                performance_drop_threshold=performance_drop_threshold, metric=score
             ),
-            "overfitting": detectors.Overfitting(),
-            "plateau": detectors.Plateau(),
+            "overfitting": detectors.Overfitting(metric=score, loss=loss),
+            "plateau": detectors.Plateau(metric=score),
             **detectors.live_detectors(facts),
         }
+        if watched.val_loss is not None:
+            self.detectors["rising_val_loss"] = detectors.RisingValLoss(metric=watched.val_loss, loss=loss)
         self.cooldown = Cooldown(COOLDOWN_CHECKS * interval)
 
     def update(self, record: Record) -> list[Finding]:
@@ -72,9 +84,20 @@ class Panel:
         self.cooldown.load_state_dict(state["cooldown"])
 
 
+def _no_learning(facts: RunFacts, interval: int, loss: str, score: str) -> Detector:
+    few = facts.total_epochs is None or facts.total_epochs < FEW_EPOCHS
+    patience = {"epochs_before": 0, "checks_before": CHECKS_BEFORE_LEARNING} if few else {}
+    return detectors.NoLearning(
+        check_interval=interval,
+        warmup_iterations=facts.warmup_iterations,
+        metric=loss,
+        score=score,
+        good_score=good_score(score),
+        **patience,
+    )
+
+
 def interval_for(facts: RunFacts, check_interval: int) -> int:
     """Iterations between two checks: `check_interval`, or fewer in a run too short to have many of them."""
-    if not facts.total_epochs or not facts.epoch_length:
-        return check_interval
-    total = facts.total_epochs * facts.epoch_length
-    return max(1, min(check_interval, total // CHECKS_A_RUN))
+    total = facts.total_iterations
+    return check_interval if total is None else max(1, min(check_interval, total // CHECKS_A_RUN))

@@ -23,6 +23,7 @@ from sdpose.monitor.detectors.overfitting import Overfitting
 from sdpose.monitor.detectors.performance_drop import PerformanceDrop
 from sdpose.monitor.detectors.plateau import Plateau
 from sdpose.monitor.detectors.ranks_disagree import RanksDisagree
+from sdpose.monitor.detectors.rising_val_loss import RisingValLoss
 from sdpose.monitor.detectors.saturated_heatmaps import SaturatedHeatmaps
 from sdpose.monitor.detectors.throughput_drop import ThroughputDrop
 
@@ -49,6 +50,7 @@ __all__ = [
     "PerformanceDrop",
     "Plateau",
     "RanksDisagree",
+    "RisingValLoss",
     "SaturatedHeatmaps",
     "ThroughputDrop",
     "live_detectors",

@@ -38,9 +38,7 @@ SHORTEST_CHECK, LONGEST_CHECK = 10, 50
 def live_detectors(facts: RunFacts) -> dict[str, Detector]:
     """A detector for each fault that this run can have, by the fault's kind."""
     warmup, start = facts.warmup_iterations, facts.start_iteration
-    total = None
-    if facts.total_epochs and facts.epoch_length:
-        total = facts.total_epochs * facts.epoch_length
+    total = facts.total_iterations
     interval = LONGEST_CHECK if total is None else total // CHECKS_A_RUN
     interval = min(max(interval, SHORTEST_CHECK), LONGEST_CHECK)
     detectors: dict[str, Detector] = {

@@ -9,6 +9,7 @@ from typing import Any
 
 from sdpose.monitor.detector import Detector
 from sdpose.monitor.finding import Finding
+from sdpose.monitor.history import is_due
 from sdpose.monitor.parameters import number_between, whole_number
 from sdpose.monitor.patterns.spike import NOISE_WINDOW
 from sdpose.monitor.record import Record
@@ -25,9 +26,10 @@ RATIO_AFTER_RAISED_LR = 10.0
 class LossSpike(Detector):
     """Compares the mean loss of the last `check_interval` iterations with the mean of the five checks before.
 
-    A check is made at every iteration divisible by `check_interval`. Nothing is found before five checks have
-    been made, so the first comparison is at iteration 6 * check_interval. The guide's ratio alone calls noisy curves
-    spiked; so the jump must also be far larger than the usual step between two of the last fifty checks.
+    A check is made at every iteration divisible by `check_interval`, or the first that the loop tells of after it.
+    Nothing is found before five checks have been made, so the first comparison is at iteration 6 * check_interval.
+    The guide's ratio alone calls noisy curves spiked; so the jump must also be far larger than the usual step between
+    two of the last fifty checks.
 
     While the learning rate rises (warm-up, a restart of its schedule) it takes ten times the average.
     The check that spiked becomes history like any other; a loss that stays high is found until the average has
@@ -51,13 +53,21 @@ class LossSpike(Detector):
         self.metric = metric
         self.reset()
 
+    def reset(self) -> None:
+        self._window: list[float] = []
+        self._checks: list[float] = []
+        self._lr: float | None = None
+        self._last: int | None = None
+
     def update(self, record: Record) -> Sequence[Finding]:
         if record.mode != "train":
             return ()
         loss = record.values.get(self.metric, math.nan)
         if math.isfinite(loss):
             self._window.append(loss)
-        if record.iteration % self.check_interval != 0 or not self._window:
+        due = is_due(record.iteration, self._last, self.check_interval)
+        self._last = record.iteration
+        if not due or not self._window:
             return ()
         current = _mean(self._window)
         self._window.clear()
@@ -97,18 +107,18 @@ class LossSpike(Detector):
         logs = [math.log(max(check, self.absolute_floor)) for check in previous]
         return math.log(ratio) > NUM_STEPS * noise(logs)
 
-    def reset(self) -> None:
-        self._window: list[float] = []
-        self._checks: list[float] = []
-        self._lr: float | None = None
-
     def state_dict(self) -> dict[str, Any]:
-        return {"window": list(self._window), "checks": list(self._checks), "lr": self._lr}
+        return {
+            "window": list(self._window),
+            "checks": list(self._checks),
+            "lr": self._lr,
+            "last": self._last,
+        }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self._window = [float(loss) for loss in state["window"]]
         self._checks = [float(check) for check in state["checks"]][-NOISE_WINDOW:]
-        self._lr = state["lr"]
+        self._lr, self._last = state["lr"], state.get("last")
 
 
 def _mean(values: Sequence[float]) -> float:

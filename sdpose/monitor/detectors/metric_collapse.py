@@ -13,6 +13,7 @@ from sdpose.monitor.finding import Finding
 from sdpose.monitor.parameters import number_between
 from sdpose.monitor.patterns.collapse import find_collapse, is_zero
 from sdpose.monitor.record import Record
+from sdpose.monitor.watched import full_score
 
 NUM_EVALUATIONS = 200
 # An AP that had reached this and is a fifth of it now has not dipped by chance.
@@ -72,7 +73,7 @@ class MetricCollapse(Detector):
         scores = np.array(self._scores)
         best_index = int(np.argmax(scores))
         best, current = float(scores[best_index]), float(scores[-1])
-        clear = best >= CLEAR_BEST and current < CLEAR_SHARE * best
+        clear = best >= CLEAR_BEST * full_score(best) and current < CLEAR_SHARE * best
         found = find_collapse(scores, at_least=2)
         if not clear and found is None:
             return None

@@ -9,15 +9,17 @@ from typing import Any
 from sdpose.monitor.detector import Detector
 from sdpose.monitor.finding import Finding
 from sdpose.monitor.history import CheckHistory
-from sdpose.monitor.parameters import whole_number
+from sdpose.monitor.parameters import number_between, whole_number
 from sdpose.monitor.patterns.no_learning import find_no_learning
 from sdpose.monitor.record import Record
 from sdpose.monitor.robust import trend
+from sdpose.monitor.watched import full_score
 
 # A drawn joint's map peaks at 1; a map that never reaches this shows no joint.
 EMPTY_PEAK = 0.1
 # Share of joints that a training batch finds (`acc_pose`): who finds these has learnt.
 FOUND_SHARE = 0.35
+GOOD_AP = 0.3
 EPOCHS_BEFORE = 2
 CHECKS_BEFORE = 20
 # The first checks show how any network unlearns its random outputs, whatever is wrong with the rest.
@@ -27,8 +29,8 @@ CHECKS_SKIPPED = 2
 class NoLearning(Detector):
     """Finds a loss that, after its first checks, neither falls nor trends down; once, until something was learnt.
 
-    Looks from the second epoch and the twentieth check on, after the warm-up. An AP that rises, or joints that
-    are found, speak against it.
+    Looks after `epochs_before` epochs and from the `checks_before`-th check on, after the warm-up. An AP that rises or
+    is good already, or joints that are found, speak against it.
     """
 
     def __init__(
@@ -38,11 +40,18 @@ class NoLearning(Detector):
         warmup_iterations: int = 0,
         metric: str = "loss",
         score: str = "AP",
+        good_score: float = GOOD_AP,
+        epochs_before: int = EPOCHS_BEFORE,
+        checks_before: int = CHECKS_BEFORE,
     ) -> None:
+        """`good_score`: the share of a full score that nobody gets by chance."""
         self.check_interval = whole_number("NoLearning", "check_interval", check_interval)
         self.warmup_iterations = whole_number(
             "NoLearning", "warmup_iterations", warmup_iterations, at_least=0
         )
+        self.good_score = number_between("NoLearning", "good_score", good_score, 0.0, 1.0)
+        self.epochs_before = whole_number("NoLearning", "epochs_before", epochs_before, at_least=0)
+        self.checks_before = whole_number("NoLearning", "checks_before", checks_before)
         self.metric, self.score = metric, score
         self._history = CheckHistory(self.check_interval)
         self._scores: list[float] = []
@@ -61,7 +70,7 @@ class NoLearning(Detector):
         value = record.values.get(self.metric)
         if value is None or not self._history.add(record.iteration, value):
             return ()
-        if record.epoch <= EPOCHS_BEFORE or len(self._history) < CHECKS_BEFORE:
+        if record.epoch <= self.epochs_before or len(self._history) < self.checks_before:
             return ()
         if record.iteration < 2 * self.warmup_iterations:
             return ()
@@ -70,7 +79,7 @@ class NoLearning(Detector):
         # Empty maps are the proof that nothing was learnt: how the random ones went before does not matter then.
         skipped = len(self._history) // 2 if empty else CHECKS_SKIPPED
         found = find_no_learning(self._history.means[skipped:])
-        rising = trend(self._scores) > 1.9 or (len(self._scores) > 1 and self._scores[-1] > 0.3)
+        rising = trend(self._scores) > 1.9 or self._is_good()
         if finds_joints or rising:
             self._said = False
             return ()
@@ -97,6 +106,11 @@ class NoLearning(Detector):
                 time=record.time,
             ),
         )
+
+    def _is_good(self) -> bool:
+        if len(self._scores) < 2:
+            return False
+        return self._scores[-1] > self.good_score * full_score(max(self._scores))
 
     def reset(self) -> None:
         self._history.clear()

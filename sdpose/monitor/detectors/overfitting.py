@@ -11,6 +11,7 @@ from sdpose.monitor.finding import Finding
 from sdpose.monitor.parameters import whole_number
 from sdpose.monitor.record import Record
 from sdpose.monitor.robust import noise, trend
+from sdpose.monitor.watched import full_score
 
 NUM_EVALUATIONS = 60
 
@@ -26,6 +27,13 @@ class Overfitting(Detector):
         self.num_evaluations = whole_number("Overfitting", "num_evaluations", num_evaluations, at_least=3)
         self.metric, self.loss = metric, loss
         self.reset()
+
+    def reset(self) -> None:
+        self._scores: list[float] = []
+        self._losses: list[float] = []
+        self._sum, self._count = 0.0, 0
+        self._best_epoch = 0
+        self._said = False
 
     def update(self, record: Record) -> Sequence[Finding]:
         if record.mode == "train":
@@ -48,7 +56,7 @@ class Overfitting(Detector):
             return ()
         drop = since[0] - since[-1]
         low = record.values.get(f"{self.metric}_below_best_low")
-        beyond_noise = low > 0 if low is not None else drop > 3.0 * noise(self._scores, floor=1e-3)
+        beyond_noise = low > 0 if low is not None else drop > 3.0 * self._noise()
         falling = self._losses[-1] < 0.99 * self._losses[best]
         if not beyond_noise or not falling:
             return ()
@@ -74,12 +82,8 @@ class Overfitting(Detector):
             ),
         )
 
-    def reset(self) -> None:
-        self._scores: list[float] = []
-        self._losses: list[float] = []
-        self._sum, self._count = 0.0, 0
-        self._best_epoch = 0
-        self._said = False
+    def _noise(self) -> float:
+        return noise(self._scores, floor=1e-3 * full_score(max(self._scores)))
 
     def state_dict(self) -> dict[str, Any]:
         return {

@@ -10,6 +10,7 @@ from sdpose.monitor.detector import Detector
 from sdpose.monitor.finding import Finding
 from sdpose.monitor.parameters import number_between
 from sdpose.monitor.record import Record
+from sdpose.monitor.watched import full_score
 
 # 0.72 - 0.67 is 0.04999999999999993 and still a drop of 0.05.
 ROUNDING = 1e-9
@@ -22,8 +23,8 @@ class PerformanceDrop(Detector):
     a drop that may be chance is for information only, and a smaller one that is not chance is found too: for
     information at first, as a warning from the third in a row.
 
-    The metric is a fraction, 0 to 1, and higher is better. Evaluations without it, or where it is not finite,
-    are passed over.
+    The metric is a fraction, 0 to 1, or in percent, and higher is better. Evaluations without it, or where it is not
+    finite, are passed over.
     """
 
     IN_A_ROW = 3
@@ -34,6 +35,11 @@ class PerformanceDrop(Detector):
         )
         self.metric = metric
         self.reset()
+
+    def reset(self) -> None:
+        self._best: float | None = None
+        self._best_epoch: int | None = None
+        self._real_in_a_row = 0
 
     def update(self, record: Record) -> Sequence[Finding]:
         if record.mode != "val":
@@ -50,7 +56,8 @@ class PerformanceDrop(Detector):
         high = record.values.get(f"{self.metric}_below_best_high")
         real = low is not None and low > 0.0
         self._real_in_a_row = self._real_in_a_row + 1 if real else 0
-        large = drop >= self.performance_drop_threshold - ROUNDING
+        threshold = self.performance_drop_threshold * full_score(self._best)
+        large = drop >= threshold - ROUNDING
         if not large and not real:
             return ()
         loud = (large and (low is None or real)) or self._real_in_a_row == self.IN_A_ROW
@@ -67,7 +74,7 @@ class PerformanceDrop(Detector):
                     "best": self._best,
                     "best_epoch": self._best_epoch,
                     "drop": drop,
-                    "performance_drop_threshold": self.performance_drop_threshold,
+                    "performance_drop_threshold": threshold,
                     "low": low,
                     "high": high,
                     "details": dict(record.details),
@@ -75,11 +82,6 @@ class PerformanceDrop(Detector):
                 time=record.time,
             ),
         )
-
-    def reset(self) -> None:
-        self._best: float | None = None
-        self._best_epoch: int | None = None
-        self._real_in_a_row = 0
 
     def state_dict(self) -> dict[str, Any]:
         return {"best": self._best, "best_epoch": self._best_epoch, "real_in_a_row": self._real_in_a_row}

@@ -29,6 +29,12 @@ class Plateau(Detector):
         self.metric = metric
         self.reset()
 
+    def reset(self) -> None:
+        self._scores: list[float] = []
+        self._lr: float | None = None
+        self._best_epoch = 0
+        self._said = False
+
     def update(self, record: Record) -> Sequence[Finding]:
         score = record.values.get(self.metric, math.nan)
         if record.mode != "val" or not math.isfinite(score):
@@ -69,12 +75,6 @@ class Plateau(Detector):
                 time=record.time,
             ),
         )
-
-    def reset(self) -> None:
-        self._scores: list[float] = []
-        self._lr: float | None = None
-        self._best_epoch = 0
-        self._said = False
 
     def state_dict(self) -> dict[str, Any]:
         return {
