@@ -95,9 +95,11 @@ def _outside(
 
 
 def _duplicates(file: AnnotationFile, is_person: NDArray[np.bool_]) -> NDArray[np.intp]:
-    rows = np.flatnonzero(is_person)
-    if not len(rows):
-        return rows
-    keys = np.column_stack([file.image_index[rows], file.keypoints[rows].reshape(len(rows), -1)])
-    _, first = np.unique(keys, axis=0, return_index=True)
-    return np.setdiff1d(rows, rows[first])
+    seen: set[tuple[int, bytes]] = set()
+    found = []
+    for row in np.flatnonzero(is_person).tolist():
+        key = (int(file.image_index[row]), file.keypoints[row].tobytes())
+        if key in seen:
+            found.append(row)
+        seen.add(key)
+    return np.array(found, np.intp)

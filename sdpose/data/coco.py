@@ -78,7 +78,14 @@ class CocoKeypoints:
                 "img_prefix in the config, or --data-root"
             )
         rows = np.unique(np.linspace(0, len(self.image_paths) - 1, num_looked_for).astype(int))
-        if not any(Path(self.image_paths[int(row)]).is_file() for row in rows):
+        try:
+            found = any(Path(self.image_paths[int(row)]).is_file() for row in rows)
+        except OSError as error:  # no permission, a disk that went away, a name too long
+            raise SdposeError(
+                f"the images in {self.image_paths.folder} cannot be reached ({error.strerror}: {error.filename}); "
+                "make the folder readable, or check img_prefix in the config"
+            ) from error
+        if not found:
             raise SdposeError(
                 f"none of the {len(rows)} images looked for exists, for example {self.image_paths[0]}; "
                 f"img_prefix + file_name of {self.ann_file} must be the path of the image"
