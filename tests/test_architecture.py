@@ -40,6 +40,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "picture": (BELOW_FIT | {"assemble"}, {"numpy", "cv2"}),
     "past_evaluations": ({"evaluation", "training"}, set()),
     "trained_model": (BELOW_FIT | {"assemble"}, {"torch"}),
+    "predict": (BELOW_FIT | {"assemble", "trained_model"}, {"numpy", "torch", "cv2", "supervision"}),
     "evaluate": (BELOW_FIT | {"assemble", "picture", "past_evaluations"}, {"torch", "numpy"}),
     "explain": (BELOW_FIT | {"assemble"}, {"torch", "numpy"}),
     "run": (BELOW_FIT | {"assemble", "evaluate"}, {"torch"}),

@@ -1,0 +1,171 @@
+"""A trained network as a function: images and boxes in, poses out.
+
+Legend: P persons, N crops of a batch, K joints, H, W rows and columns of a crop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from sdpose.data.crop import cut_crop
+from sdpose.errors import SdposeError
+from sdpose.geometry import affine_matrix, box_to_center_scale, heatmap_to_image
+from sdpose.heatmaps import decode_heatmaps, flip_heatmaps
+from sdpose.predict.poses import Poses
+from sdpose.trained_model import TrainedModel, load_trained_model
+
+Image = NDArray[np.uint8]
+
+
+class Network(Protocol):
+    """Crops (N, H, W, 3) uint8 RGB -> heatmaps (N, K, h, w) float32."""
+
+    def __call__(self, crops: Tensor) -> Tensor: ...
+
+
+class Predictor:
+    """`Predictor("latest.pth")(image, boxes)` -> Poses.
+
+    An image is (H, W, 3) uint8 BGR, as cv2 reads it. Boxes are (P, 4) left, top, width, height in its pixels, or
+    (P, 5) with the detector's score; without boxes the whole image is one person's.
+    """
+
+    def __init__(
+        self,
+        weights: Path | str | TrainedModel,
+        *,
+        config: Path | str | None = None,
+        device: torch.device | str | None = None,
+        flip_test: bool | None = None,
+        batch_size: int = 32,
+        network: Network | None = None,
+    ) -> None:
+        """`flip_test` None does as the model's config says. `network` replaces the torch model (an ONNX session)."""
+        if batch_size < 1:
+            raise SdposeError(f"batch_size={batch_size}; expected at least 1")
+        trained = weights if isinstance(weights, TrainedModel) else load_trained_model(weights, config=config)
+        self.trained = trained
+        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.flip_test = trained.flip_test if flip_test is None else flip_test
+        self.batch_size = batch_size
+        self._network = network or self._torch_network()
+
+    def __call__(self, image: Image, boxes: ArrayLike | None = None) -> Poses:
+        """Poses of the persons in one image, in the order of their boxes."""
+        return next(self.stream([(image, boxes)]))
+
+    def stream(self, images: Iterable[tuple[Image, ArrayLike | None]]) -> Iterator[Poses]:
+        """Poses of many images, in their order; crops of several images share a batch."""
+        waiting: list[_Waiting] = []
+        crops: list[Image] = []
+        for image, boxes in images:
+            entry = self._cut(image, boxes, crops)
+            waiting.append(entry)
+            if sum(len(each) for each in waiting) >= self.batch_size:
+                yield from self._finish(waiting, crops)
+                waiting, crops = [], []
+        yield from self._finish(waiting, crops)
+
+    def _cut(self, image: Image, boxes: ArrayLike | None, crops: list[Image]) -> _Waiting:
+        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+            raise SdposeError(
+                f"an image is {image.shape} {image.dtype}; expected (H, W, 3) uint8 in cv2's BGR order"
+            )
+        boxes_xywh, scores = _as_boxes(boxes, image)
+        width, height = self.trained.image_size_wh
+        centers, scales = box_to_center_scale(
+            boxes_xywh, aspect_ratio=width / height, padding=self.trained.padding
+        )
+        for center, scale in zip(centers, scales, strict=True):
+            crop = np.empty((height, width, 3), np.uint8)
+            cut_crop(image, affine_matrix(center, scale, 0.0, (width, height)), crop)
+            crops.append(crop)
+        return _Waiting(boxes_xywh, scores, centers, scales)
+
+    def _finish(self, waiting: Sequence[_Waiting], crops: Sequence[Image]) -> Iterator[Poses]:
+        coords, scores = self._joints(crops)
+        start = 0
+        for entry in waiting:
+            rows = slice(start, start + len(entry))
+            start += len(entry)
+            yield Poses(
+                keypoints=heatmap_to_image(
+                    coords[rows], entry.centers, entry.scales, self.trained.heatmap_size_wh
+                ),
+                scores=scores[rows],
+                boxes_xywh=entry.boxes_xywh,
+                box_scores=entry.box_scores,
+                skeleton=self.trained.skeleton,
+            )
+
+    @torch.inference_mode()
+    def _joints(self, crops: Sequence[Image]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Heatmap cells (P, K, 2) and scores (P, K) of all crops, a batch at a time."""
+        trained = self.trained
+        parts: list[Tensor] = []
+        for first in range(0, len(crops), self.batch_size):
+            batch = torch.from_numpy(np.stack(crops[first : first + self.batch_size])).to(self.device)
+            heatmaps = self._network(torch.cat([batch, batch.flip(2)]) if self.flip_test else batch).float()
+            if self.flip_test:
+                plain, turned = heatmaps.chunk(2)
+                mirrored = flip_heatmaps(turned, trained.skeleton.flip_index, shift=trained.shift_heatmap)
+                heatmaps = (plain + mirrored) * 0.5
+            coords, scores = decode_heatmaps(
+                heatmaps, post_process=trained.post_process, kernel=trained.kernel
+            )
+            parts.append(torch.cat([coords, scores[..., None]], dim=2).cpu())
+        if not parts:
+            num_keypoints = trained.skeleton.num_keypoints
+            return np.zeros((0, num_keypoints, 2), np.float32), np.zeros((0, num_keypoints), np.float32)
+        joints = torch.cat(parts).numpy()
+        return joints[..., :2], joints[..., 2]
+
+    def _torch_network(self) -> Network:
+        model = self.trained.model.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        normalize = self.trained.normalize.to(self.device)
+
+        def forward(crops: Tensor) -> Tensor:
+            heatmaps: Tensor = model(normalize(crops))
+            return heatmaps
+
+        return forward
+
+
+class _Waiting:
+    """An image whose crops are in the batch under way."""
+
+    def __init__(self, boxes_xywh: Any, box_scores: Any, centers: Any, scales: Any) -> None:
+        self.boxes_xywh: NDArray[np.float32] = boxes_xywh
+        self.box_scores: NDArray[np.float32] = box_scores
+        self.centers: NDArray[np.float32] = centers
+        self.scales: NDArray[np.float32] = scales
+
+    def __len__(self) -> int:
+        return len(self.boxes_xywh)
+
+
+def _as_boxes(boxes: ArrayLike | None, image: Image) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    height, width = image.shape[:2]
+    if boxes is None:
+        boxes = [[0, 0, width, height]]
+    array = np.asarray(boxes, dtype=np.float32)
+    if array.size == 0:
+        return np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
+    if array.ndim != 2 or array.shape[1] not in (4, 5):
+        raise SdposeError(
+            f"boxes have the shape {array.shape}; expected (P, 4) as left, top, width, height, or (P, 5) with a score"
+        )
+    if not np.isfinite(array).all() or (array[:, 2:4] <= 0).any():
+        row = int(np.flatnonzero(~np.isfinite(array).all(axis=1) | (array[:, 2:4] <= 0).any(axis=1))[0])
+        raise SdposeError(
+            f"box {row} is {array[row, :4].tolist()}; expected finite numbers with a width and a height above 0"
+        )
+    scores = array[:, 4] if array.shape[1] == 5 else np.ones(len(array), np.float32)
+    return np.ascontiguousarray(array[:, :4]), scores

@@ -1,0 +1,103 @@
+"""The predictor: images and boxes in, poses out; alone or in company, the same."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from sdpose.data.synthetic import make_dataset
+from sdpose.errors import SdposeError
+from sdpose.predict import Predictor
+
+DEMO = Path(__file__).parents[2] / "sdpose" / "weights" / "sdpose_demo.pth"
+Scene = tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32]]
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> list[Scene]:
+    """Drawn photographs with the boxes (P, 4) and joints (P, 17, 3) of their people."""
+    root = tmp_path_factory.mktemp("people")
+    make_dataset(root / "set", num_train_images=1, num_val_images=8, seed=3, num_workers=1)
+    truth = json.loads(
+        (root / "set" / "annotations" / "person_keypoints_val2017.json").read_text(encoding="utf-8")
+    )
+    found = []
+    for image in truth["images"]:
+        people = [each for each in truth["annotations"] if each["image_id"] == image["id"]]
+        pixels = cv2.imread(str(root / "set" / "val2017" / image["file_name"]))
+        assert pixels is not None
+        boxes = np.array([each["bbox"] for each in people], np.float32).reshape(-1, 4)
+        joints = np.array([each["keypoints"] for each in people], np.float32).reshape(-1, 17, 3)
+        found.append((np.asarray(pixels, np.uint8), boxes, joints))
+    return found
+
+
+@pytest.fixture(scope="module")
+def predictor() -> Predictor:
+    return Predictor(DEMO, device="cpu", batch_size=4)
+
+
+def test_it_finds_the_people(scenes: list[Scene], predictor: Predictor) -> None:
+    similar = []
+    for (_, boxes, joints), poses in zip(
+        scenes, predictor.stream((image, boxes) for image, boxes, _ in scenes), strict=True
+    ):
+        assert len(poses) == len(boxes)
+        assert poses.keypoints.shape == (len(boxes), 17, 2)
+        for index in range(len(boxes)):
+            seen = joints[index, :, 2] > 0
+            distance = np.linalg.norm(poses.keypoints[index] - joints[index, :, :2], axis=1)
+            if seen.any():
+                similar.append(float(np.median(distance[seen]) / np.sqrt(boxes[index, 2] * boxes[index, 3])))
+    assert np.median(similar) < 0.05
+
+
+def test_company_changes_nothing(scenes: list[Scene], predictor: Predictor) -> None:
+    together = list(predictor.stream((image, boxes) for image, boxes, _ in scenes))
+    for (image, boxes, _), poses in zip(scenes, together, strict=True):
+        alone = predictor(image, boxes)
+        np.testing.assert_allclose(alone.keypoints, poses.keypoints, atol=0.05)
+        np.testing.assert_array_equal(alone.boxes_xywh, poses.boxes_xywh)
+
+
+def test_no_boxes_mean_the_whole_image_and_none_means_nobody(
+    scenes: list[Scene], predictor: Predictor
+) -> None:
+    image = scenes[0][0]
+    height, width = image.shape[:2]
+    assert predictor(image).boxes_xywh.tolist() == [[0, 0, width, height]]
+    nobody = predictor(image, [])
+    assert len(nobody) == 0
+    assert nobody.draw(image).tobytes() == image.tobytes()
+    assert nobody.to_coco(1) == []
+
+
+def test_results_are_cocos(scenes: list[Scene], predictor: Predictor) -> None:
+    image, boxes, _ = next(scene for scene in scenes if len(scene[1]))
+    scored = np.column_stack([boxes, np.full(len(boxes), 0.5, np.float32)])
+    (entry, *_) = predictor(image, scored).to_coco(42)
+    assert (entry["image_id"], entry["category_id"], len(entry["keypoints"])) == (42, 1, 51)
+    assert 0 < entry["score"] < 0.5 * 1.2
+
+
+@pytest.mark.parametrize(
+    ("boxes", "said"),
+    [
+        ([[1, 2, 3]], "expected .P, 4."),
+        ([[0, 0, 0, 5]], "box 0 is"),
+        ([[0, 0, 5, 5], [0, 0, float("nan"), 5]], "box 1 is"),
+    ],
+)
+def test_bad_boxes_are_named(predictor: Predictor, boxes: list[list[float]], said: str) -> None:
+    with pytest.raises(SdposeError, match=said):
+        predictor(np.zeros((40, 30, 3), np.uint8), boxes)
+
+
+def test_what_is_no_image_is_refused(predictor: Predictor) -> None:
+    with pytest.raises(SdposeError, match="uint8"):
+        predictor(np.zeros((40, 30), np.uint8))
