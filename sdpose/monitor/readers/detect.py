@@ -10,7 +10,7 @@ from sdpose.monitor.readers import csv_logs, hf_trainer, mmcv_json, mmengine_jso
 from sdpose.monitor.readers.files import LogText, decode, read_bytes
 from sdpose.monitor.readers.json_lines import parse_line
 from sdpose.monitor.readers.log import TrainingLog, UnreadableLog
-from sdpose.monitor.readers.records import LogParts, assemble
+from sdpose.monitor.readers.records import LogParts, assemble, holds_metrics
 from sdpose.monitor.readers.table import find_header
 
 _LOOK_AT_LINES = 40
@@ -41,7 +41,7 @@ def read_file(path: Path, *, whole_lines: bool = False) -> TrainingLog:
         text = dataclasses.replace(text, lines=text.lines[:-1], ends_whole=True)
     text = dataclasses.replace(text, notes=(*notes, *text.notes))
     for reading in _readings(text, path):
-        if reading is not None and any(group.columns for group in reading.records):
+        if reading is not None and holds_metrics(reading):
             return assemble(path, reading)
     if find_header(text.lines) is not None:
         raise UnreadableLog(f"{path}: a header and no row below it yet; wait for the first epoch")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -63,11 +63,20 @@ def _json_constant(found: re.Match[str]) -> str:
 def group_rows(
     rows: Sequence[JsonRow], kind: Callable[[Mapping[str, Any]], Any] = lambda row: None
 ) -> list[list[JsonRow]]:
-    """Rows with the same keys in the same order and of the same `kind`, each group in the order of the file."""
+    """Rows with the same keys in the same order and of the same `kind`, each group in the order of the file.
+
+    An object in an object is flattened: {"train": {"loss": 1}} becomes {"train/loss": 1}.
+    """
     groups: dict[Any, list[JsonRow]] = {}
     for entry in rows:
         groups.setdefault((kind(entry[1]), tuple(entry[1])), []).append(entry)
-    return list(groups.values())
+    result = []
+    for group in groups.values():
+        if any(type(value) is dict for value in group[0][1].values()):
+            result += group_rows([(number, _flattened(row)) for number, row in group], kind)
+        else:
+            result.append(group)
+    return result
 
 
 def numbers_of(rows: Sequence[JsonRow], key: str) -> Floats:
@@ -81,8 +90,8 @@ def make_records(
 ) -> Records:
     """A group of rows with the same keys as records; values without a number (texts, lists) are left out."""
     columns = []
-    for key, cells in _columns(group):
-        if key in without or _is_text(cells[0]):
+    for key, cells in zip(group[0][1], zip(*[row.values() for _, row in group], strict=True), strict=True):
+        if not key or key in without or _is_text(cells[0]):
             continue
         values, present = to_column(cells)
         if present.any():
@@ -96,15 +105,6 @@ def make_records(
     )
 
 
-def _columns(group: Sequence[JsonRow]) -> Iterable[tuple[str, Sequence[Any]]]:
-    first = group[0][1]
-    if not any(type(value) is dict for value in first.values()):
-        return zip(first, zip(*[row.values() for _, row in group], strict=True), strict=True)
-    flat = [_flattened(row) for _, row in group]
-    names = {name: None for row in flat for name in row}
-    return [(name, [row.get(name) for row in flat]) for name in names]
-
-
 def _is_text(value: Any) -> bool:
     # mmdetection's "bbox_mAP_copypaste": "0.1 0.2 ..."; but fairseq writes its numbers in quotes.
     return isinstance(value, (list, bool)) or (isinstance(value, str) and to_float(value) is None)
@@ -114,7 +114,10 @@ def _flattened(row: dict[str, Any]) -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for key, value in row.items():
         if isinstance(value, dict):
-            flat.update({f"{key}/{inner}": member for inner, member in value.items()})
+            # Deeper nests are no numbers of a log.
+            flat.update(
+                {f"{key}/{inner}": member for inner, member in value.items() if type(member) is not dict}
+            )
         else:
             flat[key] = value
     return flat

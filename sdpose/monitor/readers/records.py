@@ -71,6 +71,11 @@ def is_metric(name: str) -> bool:
     return role_of(name, "train").meaning in ("loss", "score", "error")
 
 
+def holds_metrics(parts: LogParts) -> bool:
+    """Whether a loss, a score or an error is among what was read; without one it was something else."""
+    return any(is_metric(column.name) for group in parts.records for column in group.columns)
+
+
 def assemble(path: Path, parts: LogParts) -> TrainingLog:
     """The log. Raises UnreadableLog when not one value was found."""
     notes = list(parts.notes)
@@ -182,7 +187,7 @@ _FACTS: Mapping[str, re.Pattern[str]] = {
         r"\b(?:samples_per_gpu|batch_size|train_batch_size|per_device_train_batch_size|batch)" + _NUMBER
     ),
     "total_epochs": re.compile(r"\b(?:max_epochs|total_epochs|num_train_epochs|num_epochs|epochs)" + _NUMBER),
-    "seed": re.compile(r"\bseed" + _NUMBER),
+    "seed": re.compile(r"(?:\b|_)seed" + _NUMBER),
 }
 
 

@@ -62,7 +62,7 @@ def _header(index: int, line: str, delimiter: str, following: Sequence[str]) -> 
     single = len(names) == 1 and delimiter == ","
     if (len(names) < 2 and not single) or any(len(name) > _LONGEST_NAME for name in names):
         return None
-    if sum(name != "" and to_float(name) is None for name in names) < max(0.6 * len(names), 1):
+    if sum(to_float(name) is not None for name in names) > 0.4 * len(names):
         return None
     if not any(is_metric(name) for name in names):
         return None

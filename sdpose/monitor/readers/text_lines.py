@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 Line = tuple[int, str]
-"""Line number in the file, 1-based, and the text. A carriage return ends a line as a newline does."""
+"""Line number in the file, 1-based, and the text. A carriage return ends a line as a newline does; so does a bar."""
 
 _COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x07]*\x07")
 _BACKSPACES = re.compile("\x08+")
@@ -58,7 +58,9 @@ def visible_lines(lines: Iterable[str]) -> list[Line]:
         for part in line.split("\r") if "\r" in line else (line,):
             number += 1
             if "%|" in part and _TQDM.search(part):
-                plain.append((number, _take_tqdm(part, number, headings, bars)))
+                rest = _take_tqdm(part, number, headings, bars)
+                number = bars[-1].number
+                plain.append((number, rest))
             elif "/" in part[:24] and (keras := _KERAS.match(part)):
                 total = int(keras[2]) if keras[2].isdigit() else 0
                 bars.append(_Bar(number, ("keras", total), headings, int(keras[1]), part[keras.end() :]))
@@ -85,6 +87,7 @@ def _take_tqdm(part: str, number: int, headings: int, bars: list[_Bar]) -> str:
         text = f"{description} [{found[1]}/{found[2]}] {values}"
         stream = (re.sub(r"[\d.]+", "", description), int(found[2]))
         bars.append(_Bar(number, stream, headings, int(found[1]), text))
+        number += 1
         place = found.end()
     return part[place:]
 

@@ -1,9 +1,9 @@
 """Plain text logs: whatever prints `key: value`, `key=value` or `loss 0.5` line after line.
 
 Lines are grouped by shape, the line without its digits (`text_groups`); one line of a shape is studied (`text_shape`),
-the others are read by position. What counts as a value: anything in lines that say how far the run is (`Epoch 3`, `iter 200`,
-`[3/10]`), and losses and scores in other lines that come again and again once training has begun. Configs and
-environment reports before it, prose and file names therefore are none.
+the others are read by position. What counts as a value: anything in lines that say how far the run is (`Epoch 3`,
+`iter 200`, `[3/10]`), and losses and scores in other lines that come again and again once training has begun. Configs
+and environment reports before it, prose and file names therefore are none.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def read(text: LogText) -> LogParts:
         if not group.shape.is_placed:
             parts.records += _loose_records(group, placed, begin, times)
     parts.records += _coco_records(lines, placed)
-    if len({row for group in parts.records for row in group.rows.tolist()}) < _FEWEST_LINES:
+    if sum(len(group.rows) for group in parts.records) < _FEWEST_LINES:
         # A single line is an example in somebody's notes rather than a training.
         parts.records = []
     head = "\n".join(line for number, line in lines if not begin or number < begin)[:_CONFIG_CHARS]

@@ -32,24 +32,10 @@ _TRIMMED = " '\"`*#<>{}[-_=•→✓"
 _WORDS_IN_NAME = 4
 _SHORT = re.compile(r"^(?:[A-Za-z_@][\w@./%()+-]*|\.\d+|\(\w{1,3}\)|#?\d{1,3})$")
 # Names whose numbers say nothing about the training.
-_NO_VALUE = frozenset(
-    [
-        "cuda",
-        "gpu",
-        "rank",
-        "local_rank",
-        "device",
-        "line",
-        "pid",
-        "port",
-        "host",
-        "eta",
-        "version",
-        "v_num",
-        "seed",
-    ]
-    + ["file", "worker", "workers", "node", "shape"]
-)
+_NO_VALUE = frozenset((
+    "cuda", "gpu", "rank", "local_rank", "device", "line", "pid", "port", "host", "eta", "version", "v_num", "seed",
+    "file", "worker", "workers", "node", "shape",
+))  # fmt: skip
 _CODE_PLACE = re.compile(r"\.(?:py|cpp|cc|c|h|cu|go|rs)$")
 _SETTINGS = frozenset(
     [
