@@ -11,7 +11,7 @@ import pytest
 from sdpose import __version__
 from sdpose.cli.main import main
 
-VERBS = ("check", "train", "test", "config", "info", "data", "verify-resume", "demo")
+VERBS = ("check", "train", "test", "diagnose", "config", "info", "data", "verify-resume", "demo")
 PUBLISHED = (
     "sdpose_t_coco_256x192.py",
     "sdpose_s_v1_stemnet_coco_256x192.py",

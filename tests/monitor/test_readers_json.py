@@ -64,6 +64,18 @@ def test_mmengine_evaluations_by_iteration_keep_their_step(tmp_path: Path) -> No
     assert steps(log, "mIoU") == [500] and series(log, "mIoU").mode == "val"
 
 
+def test_mmengine_evaluations_between_rare_lines_of_training(tmp_path: Path) -> None:
+    """Ten iterations an epoch, a line of training every fifty."""
+    lines = []
+    for epoch in range(1, 11):
+        if epoch % 5 == 0:
+            lines.append({"lr": 0.1, "loss": 1.0, "epoch": epoch, "iter": 10 * epoch, "step": 10 * epoch})
+        lines.append({"AP": epoch / 20, "time": 0.1, "step": epoch})
+    log = read_text(tmp_path, "\n".join(map(json.dumps, lines)))
+    assert steps(log, "AP") == [10, 20, 30, 40, 50, 50, 70, 80, 90, 100]
+    assert series(log, "AP").epochs.tolist() == [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]
+
+
 def test_any_objects_a_line_are_read(tmp_path: Path) -> None:
     """DETR's log.txt: both splits in one object, lists in between."""
     lines = [

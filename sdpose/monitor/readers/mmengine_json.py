@@ -67,8 +67,7 @@ def _mode(group: Sequence[JsonRow], groups: Sequence[Sequence[JsonRow]]) -> Mode
     named = _split(row)
     if named is not None:
         return named
-    largest = max(groups, key=len)[0][1]
-    if not _LR & set(largest) or _LR & set(row):
+    if _LR & set(row) or not any(_LR & set(other[0][1]) for other in groups):
         return "train"
     has_loss = any("loss" in key.lower() for key in row)
     has_place = any(key in row for key in ("epoch", "iter", "memory"))
@@ -120,12 +119,19 @@ def _place_evaluations(
     rows = rows[order]
     known_steps = carried_forward(np.concatenate([steps[index] for index in training])[order])
     known_epochs = carried_forward(np.concatenate([epochs[index] for index in training])[order])
+    last_epoch, last_step = np.nanmax(known_epochs, initial=0), np.nanmax(known_steps, initial=0)
     for index, train in enumerate(trains):
         if train:
             continue
         before = np.searchsorted(rows, [number for number, _ in groups[index]]) - 1
-        step, epoch = known_steps[np.maximum(before, 0)], known_epochs[np.maximum(before, 0)]
+        step = np.where(before >= 0, known_steps[np.maximum(before, 0)], np.nan)
+        epoch = np.where(before >= 0, known_epochs[np.maximum(before, 0)], np.nan)
         own = steps[index]
-        by_epoch = np.isfinite(epoch) & (np.abs(own - epoch) <= 1) & (own != step)
-        steps[index] = np.where(by_epoch | ~np.isfinite(own), step, own)
-        epochs[index] = np.where(by_epoch, own, np.where(np.isfinite(epochs[index]), epochs[index], epoch))
+        if 0 < np.nanmax(own, initial=0) <= last_epoch + 1 < last_step:
+            # Lines of training may be rarer than epochs.
+            counted = np.round(own * last_step / last_epoch)
+            steps[index] = np.where(own == epoch, step, counted)
+            epochs[index] = own
+        else:
+            steps[index] = np.where(np.isfinite(own), own, step)
+            epochs[index] = np.where(np.isfinite(epochs[index]), epochs[index], epoch)
