@@ -24,8 +24,6 @@ from sdpose.explain.step_size import LineSearch, line_search
 from sdpose.explain.symptom import Sign, Symptom
 
 NUM_REPEATS = 3
-# A learning rate is called too high from this many times the stable one on, and tried again at half the stable one.
-CLEARLY_TOO_HIGH = 3.0
 # Gradients this many times their usual norm are worth trying a tighter clip for.
 LARGE_GRADIENT = 5.0
 
@@ -316,18 +314,7 @@ class Investigation:
             if search is None:
                 return Answer("skipped", "answer.no_direction")
             self.found.search = search
-            numbers = {
-                "lr": shown(search.lr),
-                "stable": shown(search.stable_lr),
-                "times": shown(search.times_too_high),
-                "before": shown(search.loss_before),
-                "after": shown(search.loss_after),
-            }
-            if search.stable_lr is None:
-                return Answer("unclear", "answer.no_stable_lr", numbers)
-            if search.times_too_high >= CLEARLY_TOO_HIGH:
-                return Answer("fault", "answer.lr_too_high", numbers)
-            return Answer("healthy", "answer.lr_stable", numbers)
+            return Answer(*search.outcome(), search.numbers())
 
         self.notebook.ask("step_size", experiment, iteration=step.iteration)
 
@@ -352,7 +339,7 @@ class Investigation:
         """Which changes are worth trying, the most likely first."""
         changes: list[tuple[str, StepRules, dict[str, Any]]] = []
         search, settings = self.found.search, self.bench.settings
-        if search is not None and search.stable_lr and search.times_too_high >= CLEARLY_TOO_HIGH:
+        if search is not None and search.is_too_high:
             base = settings.optimizer.lr
             factor = search.better_base(base) / base
             numbers = {"old": shown(search.lr), "new": shown(search.lr * factor)}

@@ -11,7 +11,7 @@ from sdpose.explain.case import Case
 from sdpose.explain.compose import compose
 from sdpose.explain.computation import Lived
 from sdpose.explain.explanation import Explanation
-from sdpose.explain.investigation import CLEARLY_TOO_HIGH, Findings
+from sdpose.explain.investigation import Findings
 from sdpose.explain.notebook import Answer, Notebook, shown
 from sdpose.explain.replay import Replay
 from sdpose.explain.step_size import line_search
@@ -42,19 +42,7 @@ def explain_slow(case: Case, bench: Bench, film: Replay, notebook: Notebook) -> 
         if search is None:
             return Answer("skipped", "answer.no_direction")
         found.search = search
-        numbers = {
-            "lr": shown(search.lr),
-            "stable": shown(search.stable_lr),
-            "times": shown(search.times_too_high),
-            "before": shown(search.loss_before),
-            "after": shown(search.loss_after),
-        }
-        if search.stable_lr is None:
-            return Answer("unclear", "answer.no_stable_lr", numbers)
-        high = search.times_too_high >= CLEARLY_TOO_HIGH
-        return Answer(
-            "fault" if high else "healthy", f"answer.lr_{'too_high' if high else 'stable'}", numbers
-        )
+        return Answer(*search.outcome(), search.numbers())
 
     notebook.ask("step_size", step_size, iteration=moment.iteration)
     for name, rules, numbers in _changes(bench, found):
@@ -88,7 +76,7 @@ def _changes(bench: Bench, found: Findings) -> list[tuple[str, StepRules, dict[s
     lr = bench.next_lr()
     search = found.search
     factor = 0.1
-    if search is not None and search.stable_lr and search.times_too_high >= CLEARLY_TOO_HIGH:
+    if search is not None and search.is_too_high:
         base = bench.settings.optimizer.lr
         factor = search.better_base(base) / base
     changes = [("lr", StepRules(lr_factor=factor), {"old": shown(lr), "new": shown(lr * factor)})]

@@ -11,11 +11,15 @@ from torch import Tensor
 
 from sdpose.explain.bench import Bench, State
 from sdpose.explain.computation import Batch
+from sdpose.explain.explanation import Outcome
+from sdpose.explain.notebook import shown
 from sdpose.training.optim import clip_gradients
 
 # A step after which the loss of its own batch has doubled was no descent.
 WORSE = 2.0
-# Halvings of the range of exponents: 30 decades end within 0.03 of one.
+# A learning rate is called too high from this many times the stable one on.
+CLEARLY_TOO_HIGH = 3.0
+# Halvings of the range of exponents: ten decades end within 0.01 of one.
 NUM_HALVINGS = 10
 SMALLEST_LR = 1e-8
 
@@ -31,11 +35,39 @@ class LineSearch:
     loss_before: float
     loss_after: float
     """At the run's learning rate."""
+    is_cliff: bool = False
+    """Just above the stable rate the loss is no number at all, without having grown before: something there is not
+    defined for such weights, which a shorter step only delays."""
 
     @property
     def times_too_high(self) -> float:
         """How far the run's rate lies above the stable one; infinite without a stable one."""
         return self.lr / self.stable_lr if self.stable_lr else math.inf
+
+    @property
+    def is_too_high(self) -> bool:
+        """Whether the step was clearly too long."""
+        return bool(self.stable_lr) and not self.is_cliff and self.times_too_high >= CLEARLY_TOO_HIGH
+
+    def outcome(self) -> tuple[Outcome, str]:
+        """As an experiment: what came out, and the phrase that says it."""
+        if self.stable_lr is None:
+            return "unclear", "answer.no_stable_lr"
+        if self.is_too_high:
+            return "fault", "answer.lr_too_high"
+        if self.is_cliff and self.times_too_high >= 1:
+            return "unclear", "answer.lr_cliff"
+        return "healthy", "answer.lr_stable"
+
+    def numbers(self) -> dict[str, str]:
+        """For the phrase."""
+        return {
+            "lr": shown(self.lr),
+            "stable": shown(self.stable_lr),
+            "times": shown(self.times_too_high),
+            "before": shown(self.loss_before),
+            "after": shown(self.loss_after),
+        }
 
     def better_base(self, base_lr: float) -> float:
         """A base learning rate, of one digit, whose steps here would have half the stable length."""
@@ -71,17 +103,19 @@ def line_search(bench: Bench, state: State, batch: Batch, references: Sequence[B
 
         low, high = math.log(SMALLEST_LR), math.log(max(lr * 10, SMALLEST_LR * 10))
         after = worst(lr) * before[0]
-        if worst(math.exp(high)) <= WORSE:
+        above = worst(math.exp(high))
+        if above <= WORSE:
             return LineSearch(lr, math.exp(high), before[0], after)
         if worst(SMALLEST_LR) > WORSE:
             return LineSearch(lr, None, before[0], after)
         for _ in range(NUM_HALVINGS):
             middle = (low + high) / 2
-            if worst(math.exp(middle)) <= WORSE:
+            ratio = worst(math.exp(middle))
+            if ratio <= WORSE:
                 low = middle
             else:
-                high = middle
-        return LineSearch(lr, math.exp(low), before[0], after)
+                high, above = middle, ratio
+        return LineSearch(lr, math.exp(low), before[0], after, is_cliff=math.isinf(above))
 
 
 def _parameters(bench: Bench) -> list[torch.nn.Parameter]:

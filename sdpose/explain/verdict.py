@@ -9,7 +9,7 @@ from typing import Any
 from sdpose.config.custom import CustomLoss
 from sdpose.explain.case import Case
 from sdpose.explain.explanation import CauseClass, Suspect
-from sdpose.explain.investigation import CLEARLY_TOO_HIGH, NUM_REPEATS, Findings
+from sdpose.explain.investigation import NUM_REPEATS, Findings
 from sdpose.explain.notebook import shown
 from sdpose.explain.replay import Replay
 
@@ -51,7 +51,7 @@ def _cause(
         return "data", _data_verdict(found, suspects, onset, images)
     if others and earlier:
         name = film.sign.name
-        if found.search is not None and found.search.times_too_high >= CLEARLY_TOO_HIGH:
+        if _too_high(found):
             return "settings", _settings_verdict(film, found)
         return "settings", ("verdict.settings.everywhere", {"name": name})
     if found.kicked_by:
@@ -96,8 +96,7 @@ def _data_verdict(found: Findings, suspects: Sequence[Suspect], onset: int, imag
 
 def _too_high(found: Findings) -> bool:
     """Whether a step far beyond what is stable was made, though the what-if gave no proof (time was up, say)."""
-    search = found.search
-    return search is not None and bool(search.stable_lr) and search.times_too_high >= CLEARLY_TOO_HIGH
+    return found.search is not None and found.search.is_too_high
 
 
 def _settings_verdict(film: Replay, found: Findings) -> Phrase:

@@ -79,6 +79,8 @@ TEXTS: Mapping[str, str] = {
     "answer.no_stable_lr": "at no learning rate does the loss stay below twice what it was ({before})",
     "answer.lr_too_high": "the loss doubles from a learning rate of {stable} on; it was {lr}, {times} times "
     "that (loss {before} -> {after})",
+    "answer.lr_cliff": "the loss is no number from a learning rate of {stable} on, without growing before; it "
+    "was {lr}",
     "answer.lr_stable": "stable up to a learning rate of {stable}; it was {lr}",
     "ask.what_if.lr": "The same iterations with a learning rate of {new} instead of {old}?",
     "ask.what_if.max_norm": "The same iterations with max_norm {new} instead of {old}?",

@@ -76,6 +76,7 @@ TEXTS: Mapping[str, str] = {
     "answer.no_stable_lr": "어떤 learning rate에서도 loss가 두 배({before} 기준) 아래에 머물지 않음",
     "answer.lr_too_high": "learning rate {stable}부터 loss가 두 배; 실제는 {lr}, 그 {times}배 (loss {before} "
     "-> {after})",
+    "answer.lr_cliff": "learning rate {stable}부터 loss가 수가 아니며 그 전에는 커지지 않음; 실제는 {lr}",
     "answer.lr_stable": "learning rate {stable}까지 안정; 실제는 {lr}",
     "ask.what_if.lr": "같은 iteration을 learning rate {old} 대신 {new}로?",
     "ask.what_if.max_norm": "같은 iteration을 max_norm {old} 대신 {new}로?",
