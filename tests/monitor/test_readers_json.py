@@ -72,7 +72,7 @@ def test_mmengine_evaluations_between_rare_lines_of_training(tmp_path: Path) -> 
             lines.append({"lr": 0.1, "loss": 1.0, "epoch": epoch, "iter": 10 * epoch, "step": 10 * epoch})
         lines.append({"AP": epoch / 20, "time": 0.1, "step": epoch})
     log = read_text(tmp_path, "\n".join(map(json.dumps, lines)))
-    assert steps(log, "AP") == [10, 20, 30, 40, 50, 50, 70, 80, 90, 100]
+    assert steps(log, "AP") == [10, 20, 30, 40, 50, 60, 70, 80, 90, 100]
     assert series(log, "AP").epochs.tolist() == [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]
 
 
