@@ -31,7 +31,11 @@ from sdpose.monitor import Record, read_alerts
 
 RESULTS = Path(__file__).with_name("recoveries.json")
 NEAR = 0.02
-SWITCHED_ON = {"monitor.on_alert": "recover", "monitor.on_non_finite_loss": "recover"}
+SWITCHED_ON = {
+    "monitor.on_alert": "recover",
+    "monitor.on_non_finite_loss": "stop",
+    "checkpoint_config.interval": 1,
+}
 HEAD = [
     "fault",
     "recipe",
