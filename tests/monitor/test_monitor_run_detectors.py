@@ -56,6 +56,18 @@ def test_a_rising_loss_within_the_warmup_is_no_divergence() -> None:
     assert findings(Divergence(check_interval=20), losses(series)) != []
 
 
+def test_who_forgets_what_it_knew_has_diverged_even_in_the_warmup() -> None:
+    loss = noisy([0.0045] * 100 + [0.0045 + iteration * 1e-4 for iteration in range(100)] + [0.014] * 300)
+    accuracy = [0.7] * 120 + [0.4] * 380
+    records = [
+        train(i, *pair[:1], acc_pose=pair[1]) for i, pair in enumerate(zip(loss, accuracy, strict=True), 1)
+    ]
+    (found,) = findings(Divergence(check_interval=10, warmup_iterations=450), records)
+    assert found.iteration < 350
+    keeps = [train(i, level, acc_pose=0.7) for i, level in enumerate(loss, start=1)]
+    assert findings(Divergence(check_interval=10, warmup_iterations=450), keeps) == []
+
+
 def run_of(levels: Sequence[float], *, peak: float, accuracy: float = 0.02) -> list[Record]:
     return [
         train(i, level, heatmap_peak=peak, acc_pose=accuracy)
@@ -114,7 +126,11 @@ def test_zero_at_the_beginning_of_a_long_run_is_no_fault() -> None:
     assert findings(MetricCollapse(total_epochs=300), scores([0.0] * 14)) == []
     assert [f.epoch for f in findings(MetricCollapse(total_epochs=300), scores([0.0] * 70))] == [60]
     shown = [train(1, 0.002, acc_pose=0.7), *scores([0.0] * 14)]
-    assert [f.epoch for f in findings(MetricCollapse(total_epochs=300), shown)] == [3]
+    assert [f.epoch for f in findings(MetricCollapse(total_epochs=300), shown)] == [2]
+    lost = [train(1, 0.002, acc_pose=0.7), *scores([0.03, 0.02, 0.03])]
+    assert [f.kind for f in findings(MetricCollapse(), lost)] == ["metric_zero"]
+    early = [train(1, 0.005, acc_pose=0.15), *scores([0.001, 0.002, 0.003])]
+    assert findings(MetricCollapse(), early) == []
 
 
 def epochs(pairs: Sequence[tuple[float, float]]) -> list[Record]:

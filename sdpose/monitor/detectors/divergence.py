@@ -5,21 +5,29 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from sdpose.monitor.detector import Detector
 from sdpose.monitor.finding import Finding
 from sdpose.monitor.history import CheckHistory
 from sdpose.monitor.parameters import number_between, whole_number
 from sdpose.monitor.patterns.divergence import find_divergence
 from sdpose.monitor.record import Record
+from sdpose.monitor.robust import smooth
 
 
 class Divergence(Detector):
     """Finds a loss that has been `divergence_threshold` times its best level for the last checks, once an episode.
 
-    Nothing is found while the learning rate warms up, nor in the first ten checks after it.
+    Nothing is found while the learning rate warms up, nor in the first ten checks after it: many losses rise with it.
+    Unless the training finds clearly fewer joints than it did (`acc_pose`): who went on from good weights can diverge
+    within the warm-up.
     """
 
     AT_LEAST = 10
+    # A model that found this share of the joints, and finds so much of that share now, is losing what it knew.
+    KNEW, FORGOT = 0.3, 0.7
+    RATIO_OF_FORGETTING = 1.5
 
     def __init__(
         self,
@@ -38,17 +46,25 @@ class Divergence(Detector):
         )
         self.metric = metric
         self._history = CheckHistory(self.check_interval)
+        self._accuracy = CheckHistory(self.check_interval)
         self._away = False
 
     def update(self, record: Record) -> Sequence[Finding]:
         value = record.values.get(self.metric)
+        if record.mode == "train" and "acc_pose" in record.values:
+            self._accuracy.add(record.iteration, record.values["acc_pose"])
         if record.mode != "train" or value is None or not self._history.add(record.iteration, value):
             return ()
-        skip = self._history.index_after(self.warmup_iterations)
+        forgets = self._forgets()
+        skip = 0 if forgets else self._history.index_after(self.warmup_iterations)
         means = self._history.means[skip:]
         if len(means) < self.AT_LEAST:
             return ()
-        found = find_divergence(means, ratio=self.divergence_threshold)
+        found = (
+            find_divergence(means, ratio=self.RATIO_OF_FORGETTING, num_noises=3.0)
+            if forgets
+            else find_divergence(means, ratio=self.divergence_threshold)
+        )
         was_away, self._away = self._away, found is not None
         if found is None or was_away:
             return ()
@@ -71,13 +87,26 @@ class Divergence(Detector):
             ),
         )
 
+    def _forgets(self) -> bool:
+        means = self._accuracy.means
+        if len(means) < self.AT_LEAST:
+            return False
+        best = float(smooth(means, 5).max())
+        return best > self.KNEW and float(np.median(means[-5:])) < self.FORGOT * best
+
     def reset(self) -> None:
         self._history.clear()
+        self._accuracy.clear()
         self._away = False
 
     def state_dict(self) -> dict[str, Any]:
-        return {"history": self._history.state_dict(), "away": self._away}
+        return {
+            "history": self._history.state_dict(),
+            "accuracy": self._accuracy.state_dict(),
+            "away": self._away,
+        }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self._history.load_state_dict(state["history"])
+        self._accuracy.load_state_dict(state["accuracy"])
         self._away = state["away"]
