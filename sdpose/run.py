@@ -148,6 +148,7 @@ class Run:
         self.shop.keep_incident(alerts, "train")
         outcome = self.shop.treat(interval, alerts)
         if outcome == "lost":
+            self._set_aside_later(progress)
             path = self._save_iteration()
             raise RunFailed(
                 f"beyond repair; the last good state is saved: mend the cause, then go on with {path}"
@@ -324,14 +325,18 @@ class Run:
 
     def _went_back(self, progress: Progress) -> None:
         """The repair is saved at once: a run that is killed now goes on with it."""
-        if self.store is not None:
-            folder = self.store.set_aside_after(progress.iteration)
-            if folder is not None:
-                self.log.warning(f"checkpoints of the part that is done again are kept in {folder.name}/")
+        self._set_aside_later(progress)
         self._stop_for = None
         self._save_live()
         self._show(progress)
         self._evaluate_if_pending(progress)
+
+    def _set_aside_later(self, progress: Progress) -> None:
+        folder = self.store.set_aside_after(progress.iteration) if self.store is not None else None
+        if folder is not None:
+            self.log.warning(
+                f"checkpoints of what came after iteration {progress.iteration} are now in {folder.name}/"
+            )
 
     # Checkpoints -------------------------------------------------------------------------------------------------
 

@@ -63,6 +63,8 @@ class CheckpointStore:
         self.best_score: float | None = None
         self.best_path: Path | None = None
         self.last_path: Path | None = None
+        self.kept_iteration: int | None = None
+        """`iter_N.pth` of this iteration stays until something else is set."""
         self._clock = clock
         self._last_saved_at = 0.0
         self._prepare_folder()
@@ -226,7 +228,9 @@ class CheckpointStore:
         has."""
         for path in self.work_dir.glob("iter_*.pth"):
             number = path.stem.removeprefix("iter_")
-            if path != keep and number.isdigit() and int(number) <= iteration:
+            if path == keep or not number.isdigit() or int(number) == self.kept_iteration:
+                continue
+            if int(number) <= iteration:
                 _remove(path)
 
 

@@ -74,9 +74,9 @@ class Recovery:
         return self._confirmed if test is None else self._confirmed.with_more(test.skipped, test.measure)
 
     @property
-    def is_testing(self) -> bool:
-        """Whether a repair waits for its judgement."""
-        return self._under_test is not None
+    def under_test(self) -> Repair | None:
+        """The repair that waits for its judgement."""
+        return self._under_test
 
     def observe(self, seen: Sequence[Seen], faults: Sequence[Fault], good_states: Sequence[int]) -> Decision:
         """What to do after these iterations.
@@ -210,12 +210,13 @@ class Recovery:
                 attempt=1,
                 fault=fault,
                 onset=place.onset,
-                go_back_to=max((state for state in good_states if state < place.onset), default=-1),
+                go_back_to=_newest_before(place.onset, good_states),
                 skipped=frozenset(place.suspects if step == "skip" else ()),
                 measure=self._measure(step, place.onset, None),
                 level=self._level_before(place.onset),
                 check_until=fault.iteration + self.check_iterations,
             ),
+            good_states,
             fault.iteration,
         )
 
@@ -224,10 +225,10 @@ class Recovery:
         place = self._place(fault)
         onset = min(failed.onset, place.onset)
         step = self._possible(min(LADDER.index(failed.step) + 1, len(LADDER) - 1), onset)
-        before = [state for state in good_states if state < onset]
+        go_back_to = _newest_before(self._first_made(onset), good_states)
         if step == "roll_back":
-            before = [state for state in before if state < failed.go_back_to] or before
-        go_back_to = max(before, default=-1)
+            further = _newest_before(failed.go_back_to, good_states)
+            go_back_to = further if further >= 0 else go_back_to
         skipped = failed.skipped | (frozenset(place.suspects) if failed.skipped else frozenset())
         return self._decide(
             replace(
@@ -241,10 +242,11 @@ class Recovery:
                 measure=self._measure(step, go_back_to + 1 if step == "roll_back" else onset, failed.measure),
                 check_until=now + self.check_iterations,
             ),
+            good_states,
             now,
         )
 
-    def _decide(self, repair: Repair, now: int) -> Decision:
+    def _decide(self, repair: Repair, good_states: Sequence[int], now: int) -> Decision:
         """The repair, unless something forbids it."""
         num_skipped = len(self._confirmed.skipped | repair.skipped)
         if repair.attempt + len(self._confirmed.measures) > self.max_repairs:
@@ -255,7 +257,14 @@ class Recovery:
             why = f"{num_skipped} batches would be left out, more than 1 %: look at the data"
         else:
             return Decision(repair=repair)
-        return Decision(lost=repair, why=why)
+        newest = _newest_before(self._first_made(repair.onset), good_states)
+        return Decision(lost=replace(repair, go_back_to=newest), why=why)
+
+    def _first_made(self, onset: int) -> int:
+        """The first iteration from `onset` on that was trained on: what is left out changes nothing."""
+        while self.treatment.skips(onset):
+            onset += 1
+        return onset
 
     def _possible(self, index: int, onset: int) -> Step:
         """The step, or the one after it where it cannot be taken."""
@@ -288,6 +297,10 @@ class Recovery:
         choices = [2 * median(norms[-LEVEL_LENGTH:])] if any(norms[-LEVEL_LENGTH:]) else []
         choices += [current / 2] if current is not None else []
         return min(choices, default=None)
+
+
+def _newest_before(iteration: int, good_states: Sequence[int]) -> int:
+    return max((state for state in good_states if state < iteration), default=-1)
 
 
 @dataclass(frozen=True)

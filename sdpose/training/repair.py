@@ -121,5 +121,6 @@ class Decision:
     helped: Repair | None = None
     """This one has proved itself; a new one may come with it."""
     lost: Repair | None = None
-    """What would come next but may not, because `why`: the run is beyond repair."""
+    """What would come next but may not, because `why`: the run is beyond repair. Its `go_back_to` is the last good
+    state."""
     why: str = ""

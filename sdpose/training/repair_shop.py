@@ -92,6 +92,7 @@ class RepairShop:
         """Repairs of an earlier part of the run go on to hold."""
         self.recovery.load_state_dict(saved)
         self.state.treatment = treatment = self.recovery.treatment
+        self._keep_what_the_test_needs()
         words = [measure.in_words() for measure in treatment.measures]
         if words:
             self.log.warning(
@@ -187,7 +188,7 @@ class RepairShop:
         if not any(map(self.rules.recovers, REPAIRABLE)):
             return "nothing"
         files: Mapping[int, Path] = {}
-        if wanted or self.recovery.is_testing:
+        if wanted or self.recovery.under_test is not None:
             files = self.world.broadcast_object(self._saved_states())
         seen = [
             Seen(
@@ -205,6 +206,7 @@ class RepairShop:
     def _obey(self, decision: Decision, files: Mapping[int, Path]) -> Outcome:
         now = self.state.progress
         if decision.helped is not None:
+            self._keep_what_the_test_needs()
             self._tell("helped", decision.helped, f"the repair has helped: {decision.helped.in_words()}")
             self.say([helped_alert(decision.helped, now, self.facts)])
         if decision.lost is not None:
@@ -215,6 +217,7 @@ class RepairShop:
                 self.recovery.left_it(now.iteration)
                 return "nothing"
             self.recovery.gave_up()
+            self._keep_what_the_test_needs()
             self.state.treatment = self.recovery.treatment
             self._go_back(decision.lost, files)
             return "lost"
@@ -235,7 +238,14 @@ class RepairShop:
         self._go_back(repair, files)
         self.recovery.went_back(repair)
         self.state.treatment = self.recovery.treatment
+        self._keep_what_the_test_needs()
         return "put back"
+
+    def _keep_what_the_test_needs(self) -> None:
+        """A repair that does not help goes back again, also in a run that was resumed meanwhile."""
+        if self.store is not None:
+            test = self.recovery.under_test
+            self.store.kept_iteration = test.go_back_to if test is not None else None
 
     def _go_back(self, repair: Repair, files: Mapping[int, Path]) -> None:
         """To the state that the repair names; stays where it is when there is none."""
@@ -273,7 +283,8 @@ class RepairShop:
         if alert.metric in ("grad_norm", "weight_norm"):
             return tuple(range(number - position, number + 1))
         last_step = number - position - 1
-        was_sound = last_step < 1 or norms.get(last_step) is not None
+        # Known from the norm of its gradients, or from the weights at the end of the interval before.
+        was_sound = last_step not in host or norms.get(last_step) is not None
         return (number,) if was_sound else (*range(max(last_step - size + 1, 1), last_step + 1), number)
 
     def _saved_states(self) -> dict[int, Path]:
