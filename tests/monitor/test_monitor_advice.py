@@ -259,7 +259,7 @@ def test_a_loss_that_does_not_fall_gets_the_guides_case_1() -> None:
     alert = explain(finding("no_learning", epoch=10, plateau=False), facts, "ko")
     assert alert.message.splitlines() == [
         "⚠️  WARNING: Loss가 감소하지 않음!",
-        "   시작 0.005600, 40회 확인 후 0.005500 (감소 1 %), 하락 추세 없음 (noise 0.0001000)",
+        "   시작 0.005600, 40회 확인 후 0.005500 (-1 %), 하락 추세 없음 (noise 0.0001000)",
         "   Loss가 빠르게 감소해야 함",
     ]
     assert alert.causes == (
@@ -372,6 +372,16 @@ def test_workers_are_doubled_up_to_the_guides_eight(workers: int, change: str | 
 def test_memory_of_the_device_gets_the_guides_smaller_batch() -> None:
     action = explain(finding("memory_growth"), OURS, "ko").actions[-1]
     assert action.endswith("samples_per_gpu 64 -> 32 (--cfg-options data.samples_per_gpu=32)")
+
+
+def test_weights_that_shrank_with_the_tokens_put_the_weight_decay_first() -> None:
+    decay = (
+        "Check the weight decay of the optimizer: weight_decay -> 0 (--cfg-options optimizer.weight_decay=0)"
+    )
+    for norms, place in (([40.0, 9.0], 0), ([40.0, 41.0], 1), ([], 1)):
+        alert = explain(finding("dead_tokens", weight_norms=norms), OURS, "en")
+        assert alert.actions.index(decay) == place
+        assert ("norm 40 -> 9" in alert.message) == (place == 0)
 
 
 def test_a_token_loss_that_swallows_the_rest_gets_its_published_weight() -> None:

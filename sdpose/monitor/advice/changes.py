@@ -67,6 +67,7 @@ LARGER_BATCH = Phrase(
     "Batch size가 너무 작음 → 최소 32 이상 권장",
     guide=True,
 )
+CHECK_DECAY = Phrase("Check the weight decay of the optimizer", "Optimizer의 weight decay 확인")
 RESTORE_EARLIER = Phrase(
     "Go back to an earlier checkpoint, from before the fault",
     "이전 checkpoint로 복원: 문제가 생긴 시점 이전으로",
@@ -164,6 +165,13 @@ def larger_batch_action(case: Case) -> str | None:
     enough = -(-SMALLEST_BATCH // case.facts.num_processes)
     return case.act(
         LARGER_BATCH, f"samples_per_gpu {samples} -> {enough}{option(case, f'data.samples_per_gpu={enough}')}"
+    )
+
+
+def no_weight_decay_action(case: Case) -> str:
+    """The published recipe has none."""
+    return case.act(
+        CHECK_DECAY, f"weight_decay -> 0{option(case, 'optimizer.weight_decay=0')}" if case.is_ours else None
     )
 
 

@@ -59,7 +59,6 @@ CUT_OFF = Phrase(
     "The loss does not reach the weights: frozen layers, a detached tensor, no visible joint in the labels",
     "Loss가 weight에 전달되지 않음: frozen layer, detach된 tensor, 보이는 joint가 없는 label",
 )
-CHECK_DECAY = Phrase("Check the weight decay of the optimizer", "Optimizer의 weight decay 확인")
 
 
 def gradient_vanishing(case: Case) -> Advice:
@@ -85,7 +84,7 @@ def gradient_vanishing(case: Case) -> Advice:
         actions=changes.present(
             changes.quick_check_action(case),
             changes.lower_lr_action(case),
-            case.act(CHECK_DECAY, "optimizer.weight_decay" if case.is_ours else None),
+            changes.no_weight_decay_action(case),
             changes.restore_action(case),
         ),
     )

@@ -150,9 +150,9 @@ def divergence(case: Case) -> Advice:
 
 NOT_FALLING = Phrase("The loss does not fall!", "Loss가 감소하지 않음!")
 FROM_TO = Phrase(
-    "It began at {first} and stands at {last} after {num_points} checks ({change} gained), with no downward trend "
+    "It began at {first} and stands at {last} after {num_points} checks ({change}), with no downward trend "
     "(noise {spread})",
-    "시작 {first}, {num_points}회 확인 후 {last} (감소 {change}), 하락 추세 없음 (noise {spread})",
+    "시작 {first}, {num_points}회 확인 후 {last} ({change}), 하락 추세 없음 (noise {spread})",
 )
 FAST_AT_FIRST = Phrase("Early in a run the loss should fall fast", "Loss가 빠르게 감소해야 함", guide=True)
 EMPTY_MAPS = Phrase(
@@ -195,7 +195,7 @@ def no_learning(case: Case) -> Advice:
                 FROM_TO,
                 first=loss_digits(evidence["first"]),
                 last=loss_digits(evidence["last"]),
-                change=percent(evidence["change"]) if "change" in evidence else "?",
+                change=_signed(-evidence["change"]) if "change" in evidence else "?",
                 spread=loss_digits(evidence["spread"]) if "spread" in evidence else "?",
                 num_points=evidence.get("num_points", "?"),
             ),
@@ -211,3 +211,7 @@ def no_learning(case: Case) -> Advice:
             case.say(PATIENCE) if empty and case.is_ours else None,
         ),
     )
+
+
+def _signed(share: float) -> str:
+    return ("+" if share > 0 else "") + percent(share)

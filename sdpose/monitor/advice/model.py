@@ -5,7 +5,7 @@ from __future__ import annotations
 from sdpose.monitor.advice import changes
 from sdpose.monitor.advice.case import Advice, Case
 from sdpose.monitor.advice.digits import percent, score
-from sdpose.monitor.advice.gradients import CHECK_DECAY, DEAD_UNITS, TOO_MUCH_DECAY
+from sdpose.monitor.advice.gradients import DEAD_UNITS, TOO_MUCH_DECAY
 from sdpose.monitor.advice.loss import CHECK_LABELS, LR_TOO_HIGH, PATIENCE, WRONG_LABELS
 from sdpose.monitor.advice.phrase import Phrase
 from sdpose.monitor.advice.score import EXTREME_OUTPUT, NO_HEATMAPS
@@ -47,7 +47,7 @@ def dead_heatmaps(case: Case) -> Advice:
         actions=changes.present(
             changes.quick_check_action(case),
             changes.lower_lr_action(case),
-            case.act(CHECK_DECAY, "optimizer.weight_decay" if case.is_ours else None) if has_lived else None,
+            changes.no_weight_decay_action(case) if has_lived else None,
             changes.restore_action(case)
             if has_lived
             else case.act(CHECK_LABELS, changes.check(case, "annotations", "boxes", "picture")),
@@ -100,6 +100,12 @@ SAME_PICTURES = Phrase(
     "All pictures look the same to it: images that fail to load, wrong normalisation, a dead backbone",
     "모든 이미지가 같게 들어옴: 읽기 실패한 이미지, 잘못된 normalization, 죽은 backbone",
 )
+WEIGHTS_SHRANK = Phrase(
+    "All weights have shrunk meanwhile: norm {first} -> {last}",
+    "그동안 모든 weight가 줄어듦: norm {first} → {last}",
+)
+# Healthy training changes the norm of all weights by some percent.
+SHRUNK = 0.7
 DISTILLED_AWAY = Phrase(
     "The token losses weigh too much and pull the tokens together",
     "Token loss의 weight가 너무 커서 token이 서로 같아짐",
@@ -119,14 +125,18 @@ def dead_tokens(case: Case) -> Advice:
     ]
     if evidence.get("level") is not None:
         lines.append(case.say(TOKEN_LEVEL, level=term_digits(evidence["level"])))
+    norms = evidence.get("weight_norms") or [1.0]
+    shrunk = norms[-1] < SHRUNK * norms[0]
+    if shrunk:
+        lines.append(case.say(WEIGHTS_SHRANK, first=f"{norms[0]:.3g}", last=f"{norms[-1]:.3g}"))
+    causes = (TOO_MUCH_DECAY, DEAD_UNITS) if shrunk else (DEAD_UNITS, TOO_MUCH_DECAY)
+    decay = changes.no_weight_decay_action(case)
+    lower = changes.lower_lr_action(case)
     return Advice(
         message=case.message(SAME_TOKENS, *lines),
-        causes=tuple(
-            case.say(cause) for cause in (TOO_MUCH_DECAY, DEAD_UNITS, SAME_PICTURES, DISTILLED_AWAY)
-        ),
+        causes=tuple(case.say(cause) for cause in (*causes, SAME_PICTURES, DISTILLED_AWAY)),
         actions=changes.present(
-            case.act(CHECK_DECAY, "optimizer.weight_decay" if case.is_ours else None),
-            changes.lower_lr_action(case),
+            *((decay, lower) if shrunk else (lower, decay)),
             changes.quick_check_action(case),
             changes.restore_action(case),
         ),

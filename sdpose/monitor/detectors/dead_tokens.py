@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -21,7 +22,7 @@ class DeadTokens(Detector):
     """Watches how much tokens differ between the pictures of a batch: `metrics`, each against its own past.
 
     Found is a spread of less than `dead_tokens_threshold` of its level (the median of the last `num_reference`
-    checks) or of exactly 0, `patience` checks in a row; once a metric and episode. Differences that are small from
+    checks) or of exactly 0, `patience` checks in a row; once an episode: tokens of one kind take the others along. Differences that are small from
     the start are not found: an untrained keypoint token hardly looks at the picture (docs/plateau.md).
     """
 
@@ -49,10 +50,14 @@ class DeadTokens(Detector):
             metric: BlockMedians(self.check_interval, self.num_reference + 1) for metric in self.metrics
         }
         self._episodes = {metric: Episode(self.patience) for metric in self.metrics}
+        self._weight_norms: list[float] = []  # first and last
 
     def update(self, record: Record) -> Sequence[Finding]:
         if record.mode != "train":
             return ()
+        norm = record.values.get("weight_norm")
+        if norm is not None and math.isfinite(norm):
+            self._weight_norms = [*self._weight_norms[:1], norm]
         findings: list[Finding] = []
         for metric in self.metrics:
             value = record.values.get(metric)
@@ -65,7 +70,8 @@ class DeadTokens(Detector):
         current = spreads.newest
         level = spreads.level if len(spreads.earlier) >= FEWEST else None
         dead = current == 0.0 or (level is not None and current < level * self.dead_tokens_threshold)
-        if not episode.begins(dead, spreads.first_iteration):
+        known = any(other.lasts for other in self._episodes.values())
+        if not episode.begins(dead, spreads.first_iteration) or known:
             return ()
         return (
             Finding.at(
@@ -79,21 +85,22 @@ class DeadTokens(Detector):
                     "level": level,
                     "dead_tokens_threshold": self.dead_tokens_threshold,
                     "first_iteration": episode.first_iteration,
+                    # Shrinking weights are what a weight decay that is too strong looks like.
+                    "weight_norms": list(self._weight_norms),
                 },
             ),
         )
 
     def state_dict(self) -> dict[str, Any]:
         return {
-            metric: {
-                "spreads": self._spreads[metric].state_dict(),
-                "episode": self._episodes[metric].state_dict(),
-            }
-            for metric in self.metrics
+            "spreads": {metric: spreads.state_dict() for metric, spreads in self._spreads.items()},
+            "episodes": {metric: episode.state_dict() for metric, episode in self._episodes.items()},
+            "weight_norms": list(self._weight_norms),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         for metric in self.metrics:
-            if metric in state:
-                self._spreads[metric].load_state_dict(state[metric]["spreads"])
-                self._episodes[metric].load_state_dict(state[metric]["episode"])
+            if metric in state["spreads"]:
+                self._spreads[metric].load_state_dict(state["spreads"][metric])
+                self._episodes[metric].load_state_dict(state["episodes"][metric])
+        self._weight_norms = [float(norm) for norm in state["weight_norms"]]
