@@ -59,9 +59,16 @@ class Panel:
         if watched.val_loss is not None:
             self.detectors["rising_val_loss"] = detectors.RisingValLoss(metric=watched.val_loss, loss=loss)
         self.cooldown = Cooldown(COOLDOWN_CHECKS * interval)
+        self._interval = interval
+        self._last: int | None = None
 
     def update(self, record: Record) -> list[Finding]:
         """What is to be said as of this record."""
+        if record.mode == "train":
+            # In a loop that tells of every thousandth iteration each of those is a check.
+            stride = record.iteration - self._last if self._last is not None else 1
+            self.cooldown.iterations = COOLDOWN_CHECKS * max(self._interval, stride)
+            self._last = record.iteration
         return self._sift([f for detector in self.detectors.values() for f in detector.update(record)])
 
     def finish(self) -> list[Finding]:
@@ -74,7 +81,7 @@ class Panel:
     def state_dict(self) -> dict[str, Any]:
         """Plain data."""
         states = {name: detector.state_dict() for name, detector in self.detectors.items()}
-        return {"detectors": states, "cooldown": self.cooldown.state_dict()}
+        return {"detectors": states, "cooldown": self.cooldown.state_dict(), "last": self._last}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from what `state_dict` gave; a detector that it does not know yet starts anew."""
@@ -82,6 +89,7 @@ class Panel:
             if name in state["detectors"]:
                 detector.load_state_dict(state["detectors"][name])
         self.cooldown.load_state_dict(state["cooldown"])
+        self._last = state.get("last")
 
 
 def _no_learning(facts: RunFacts, interval: int, loss: str, score: str) -> Detector:

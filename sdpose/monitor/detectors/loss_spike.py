@@ -66,6 +66,7 @@ class LossSpike(Detector):
         if math.isfinite(loss):
             self._window.append(loss)
         due = is_due(record.iteration, self._last, self.check_interval)
+        began = record.iteration if self._last is None else self._last + 1
         self._last = record.iteration
         if not due or not self._window:
             return ()
@@ -97,7 +98,7 @@ class LossSpike(Detector):
                     "recent_average": recent_average,
                     "ratio": ratio,
                     "loss_spike_threshold": self.loss_spike_threshold,
-                    "first_iteration": record.iteration - self.check_interval + 1,
+                    "first_iteration": min(began, record.iteration - self.check_interval + 1),
                 },
                 time=record.time,
             ),

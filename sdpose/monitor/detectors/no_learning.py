@@ -44,7 +44,7 @@ class NoLearning(Detector):
         epochs_before: int = EPOCHS_BEFORE,
         checks_before: int = CHECKS_BEFORE,
     ) -> None:
-        """`good_score`: the share of a full score that nobody gets by chance."""
+        """`good_score`: the share of a full score that nobody gets by chance; `epochs_before` 0: no matter when."""
         self.check_interval = whole_number("NoLearning", "check_interval", check_interval)
         self.warmup_iterations = whole_number(
             "NoLearning", "warmup_iterations", warmup_iterations, at_least=0
@@ -70,7 +70,8 @@ class NoLearning(Detector):
         value = record.values.get(self.metric)
         if value is None or not self._history.add(record.iteration, value):
             return ()
-        if record.epoch <= self.epochs_before or len(self._history) < self.checks_before:
+        young = self.epochs_before > 0 and record.epoch <= self.epochs_before
+        if young or len(self._history) < self.checks_before:
             return ()
         if record.iteration < 2 * self.warmup_iterations:
             return ()
