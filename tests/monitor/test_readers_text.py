@@ -62,6 +62,7 @@ SHAPES: list[tuple[str, list[str], list[str]]] = [
         ["max_mem", "total_loss"],
         [],
     ),
+    ("epoch {i}, phase train, step {i}0, loss_train, {f}", ["loss_train"], []),
     ("loss:{f}, accuracy:0.99, recall:0.98", ["accuracy", "loss", "recall"], []),
 ]
 
@@ -232,6 +233,41 @@ def test_prose_of_training_is_no_value(tmp_path: Path) -> None:
     )  # fmt: skip
     log = read_text(tmp_path, text)
     assert values(log, "loss") == FALLING and names(log) == [("Time Taken", "train"), ("loss", "train")]
+
+
+def test_yolo_prints_a_table(tmp_path: Path) -> None:
+    head = "      Epoch    GPU_mem   box_loss   dfl_loss  Instances       Size"
+    bars = [
+        f"      {{i}}/100   4.2G   {{f}}   1.53   30   640: {k}%|##   | {k}/4 [00:01<00:03]" for k in range(5)
+    ]
+    scores = "  Class     Images  Instances      Box(P          R      mAP50  mAP50-95): 100%|###| 2/2 [00:00<00:00]"
+    log = read_text(
+        tmp_path, many(head, "\r".join(bars), scores, "    all    128    929    0.64    0.5    0.6    0.{i}")
+    )
+    assert values(log, "box_loss", "train") == FALLING and log.total_epochs == 100
+    assert values(log, "mAP50-95", "val") == [0.1, 0.2, 0.3, 0.4]
+    assert series(log, "mAP50-95").epochs.tolist() == series(log, "box_loss").epochs.tolist() == [1, 2, 3, 4]
+
+
+def test_a_table_below_other_text(tmp_path: Path) -> None:
+    intro = "".join(f"downloading part {part}\n" for part in range(80))
+    text = intro + "epoch     train_loss  valid_loss  time\n" + many("{i}         {f}    2.5    00:10")
+    log = read_text(tmp_path, text)
+    assert values(log, "train_loss") == FALLING and values(log, "valid_loss", "val") == [2.5] * 4
+
+
+def test_lines_below_a_heading_of_testing_are_validation(tmp_path: Path) -> None:
+    text = many("Epoch {i} step {i}0", "loss: {f}", "Start testing", "    loss: 0.75", "    Accuracy: 79.1")
+    log = read_text(tmp_path, text)
+    assert values(log, "loss", "train") == FALLING and values(log, "loss", "val") == [0.75] * 4
+    assert series(log, "Accuracy").mode == "val"
+
+
+def test_a_step_of_the_run_said_twice_is_still_that(tmp_path: Path) -> None:
+    text = many(
+        "epoch {i}, total step {i}00", "epoch {i}, step {i}50, loss, {f}", "epoch {i}, total step {i}99 done"
+    )
+    assert steps(read_text(tmp_path, text), "loss") == [150, 250, 350, 450]
 
 
 def test_two_runs_in_a_file(tmp_path: Path) -> None:

@@ -66,13 +66,13 @@ def steps_of_run(epochs: Floats, counters: Floats, *, epoch_length: int | None =
 
 
 def counts_within_epoch(epochs: Floats, counters: Floats) -> bool:
-    """Whether a counter goes back when the epoch goes on, more often than not."""
+    """Whether a counter goes back when the epoch goes on, more often than not; or is the same in all epochs."""
     known = np.isfinite(epochs) & np.isfinite(counters)
     if known.sum() < 2:
         return False
     later = np.diff(np.floor(epochs[known])) > 0
-    back = np.diff(counters[known]) <= 0
-    return bool(later.any()) and float(back[later].mean()) > 0.5
+    changes = np.diff(counters[known])
+    return bool(later.any()) and (float((changes[later] < 0).mean()) > 0.5 or not changes.any())
 
 
 def carried_forward(values: Floats) -> Floats:

@@ -112,7 +112,11 @@ def _states_that_count(bars: Iterable[_Bar]) -> Iterator[Line]:
 
 
 def _starts_again(bar: _Bar, after: _Bar) -> bool:
-    return after.done < bar.done or (bar.stream[0] == "keras" and after.heading != bar.heading)
+    if bar.stream[0] == "keras" and after.heading != bar.heading:
+        return True
+    # A bar at its end is often written twice in a row; with other lines in between it is another one.
+    another = after.done == bar.done == bar.stream[1] and after.number > bar.number + 1
+    return after.done < bar.done or (another and bar.stream[0] != "keras")
 
 
 def coco_scores(lines: Iterable[Line]) -> Iterator[tuple[int, str, float]]:

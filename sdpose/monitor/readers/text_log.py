@@ -16,21 +16,23 @@ import numpy as np
 from sdpose.monitor.readers.files import LogText
 from sdpose.monitor.readers.log import Floats, Integers
 from sdpose.monitor.readers.positions import carried_forward, steps_of_run
-from sdpose.monitor.readers.records import Column, LogParts, Records, facts_in_text
+from sdpose.monitor.readers.records import Column, LogParts, Records, facts_in_text, mode_of
 from sdpose.monitor.readers.text_groups import Group, read_groups
 from sdpose.monitor.readers.text_lines import Line, coco_scores, visible_lines
-from sdpose.monitor.readers.text_shape import is_metric_name
+from sdpose.monitor.readers.text_shape import is_metric_name, speaks_of_validation
+from sdpose.monitor.readers.text_tables import name_columns
 from sdpose.monitor.roles import words_of
 
 FORMAT = "text_log"
 _CONFIG_CHARS = 200_000
 _ENOUGH_TIMES = 3
 _FEWEST_LINES = 2
+_LONGEST_HEADING = 80
 
 
 def read(text: LogText) -> LogParts:
     """One file."""
-    lines = visible_lines(text.lines)
+    lines = name_columns(visible_lines(text.lines))
     parts = LogParts(format=FORMAT, num_rows=max(number for number, _ in lines), notes=list(text.notes))
     groups = read_groups(lines)
     placed = [group for group in groups if group.shape.is_placed and _is_progress(group)]
@@ -38,9 +40,10 @@ def read(text: LogText) -> LogParts:
     _place(placed)
     parts.records += [_records(group) for group in placed if group.values]
     times = _times(groups)
+    evaluations = _evaluation_headings(lines, placed)
     for group in groups:
         if not group.shape.is_placed:
-            parts.records += _loose_records(group, placed, begin, times)
+            parts.records += _loose_records(group, placed, begin, times, evaluations)
     parts.records += _coco_records(lines, placed)
     if sum(len(group.rows) for group in parts.records) < _FEWEST_LINES:
         # A single line is an example in somebody's notes rather than a training.
@@ -155,7 +158,24 @@ def _times(groups: Sequence[Group]) -> Counter[str]:
     return times
 
 
-def _loose_records(group: Group, placed: Sequence[Group], begin: int, times: Counter[str]) -> list[Records]:
+def _evaluation_headings(lines: Sequence[Line], placed: Sequence[Group]) -> Integers:
+    """Rows of lines like `Start testing`: what follows them, up to the next line of training, is of an evaluation."""
+    if not placed:
+        return np.empty(0, dtype=np.int64)
+    taken = {row for group in placed for row in group.rows.tolist()}
+    return np.array(
+        [
+            number
+            for number, line in lines
+            if len(line) < _LONGEST_HEADING and number not in taken and speaks_of_validation(line)
+        ],
+        dtype=np.int64,
+    )
+
+
+def _loose_records(
+    group: Group, placed: Sequence[Group], begin: int, times: Counter[str], evaluations: Integers
+) -> list[Records]:
     """Losses and scores of lines without a place: they belong to the place above them."""
     enough = _ENOUGH_TIMES - bool(placed)
     chosen = [
@@ -167,20 +187,48 @@ def _loose_records(group: Group, placed: Sequence[Group], begin: int, times: Cou
     if not chosen or not keep.any():
         return []
     rows = group.rows[keep]
-    training = [other for other in placed if not other.shape.val_line and other.shape.step is not None]
-    steps = _last_steps(training, rows)
+    training = [other for other in placed if not other.shape.val_line]
+    steps = _last_steps([other for other in training if other.shape.step is not None], rows)
     if len(np.unique(steps)) < 0.5 * len(steps):
         steps = np.full(len(rows), np.nan)
     epochs = _last_epochs(placed, rows)
-    columns = [
-        Column(name=name, mode=mode, values=values[keep], present=np.ones(len(rows), dtype=np.bool_))
-        for name, mode, values in chosen
-    ]
-    return [
-        Records(
-            rows=rows, epochs=epochs, steps=steps, columns=columns, places_run=not placed or _headed(placed)
-        )
-    ]
+    evaluated = _last_row(evaluations, rows) > _last_row(_rows_of(training), rows)
+    records = []
+    for val, of_kind in ((False, ~evaluated), (True, evaluated)):
+        if of_kind.any():
+            everywhere = np.ones(int(of_kind.sum()), dtype=np.bool_)
+            columns = [
+                Column(
+                    name=name,
+                    mode=mode_of(name, "val" if val else mode),
+                    values=values[keep][of_kind],
+                    present=everywhere,
+                )
+                for name, mode, values in chosen
+            ]
+            placing = not val and (not placed or _headed(placed))
+            records.append(
+                Records(
+                    rows=rows[of_kind],
+                    epochs=epochs[of_kind],
+                    steps=steps[of_kind],
+                    columns=columns,
+                    places_run=placing,
+                )
+            )
+    return records
+
+
+def _rows_of(groups: Sequence[Group]) -> Integers:
+    return np.sort(np.concatenate([np.empty(0, dtype=np.int64), *(group.rows for group in groups)]))
+
+
+def _last_row(marks: Integers, rows: Integers) -> Integers:
+    """Of each row, the last of the sorted `marks` above it; 0 where there is none."""
+    if not len(marks):
+        return np.zeros(len(rows), dtype=np.int64)
+    before = np.searchsorted(marks, rows, side="left") - 1
+    return np.where(before >= 0, marks[np.maximum(before, 0)], 0)
 
 
 def _headed(placed: Sequence[Group]) -> bool:

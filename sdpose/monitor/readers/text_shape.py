@@ -21,7 +21,7 @@ _UNIT = r"(?:\s?%|ms|secs?|s|[kMG]i?B?|it/s|px)"
 # A name, then `:` or `=`, or `is` or blanks; then the number, its unit, and a running mean in brackets.
 _WRAPPER = r"(?:tensor\(|array\(|np\.\w+\(|['\"\[(])*"
 _PAIR = re.compile(
-    rf"(?P<sep>(?:['\"]?\s*[:=]\s*|\s+is:?\s+|\s+){_WRAPPER})"
+    rf"(?P<sep>(?:['\"]?\s*[:=]\s*|\s+is:?\s+|,?\s+){_WRAPPER})"
     rf"(?P<number>{_NUMBER})(?:/\d+\s*\(\s*(?P<percent>{_NUMBER})\s*%\s*\))?(?P<unit>{_UNIT})?(?![\w/:]|[.-]\d|\.\w)"
     rf"(?P<mean>\s*\(\s*(?:avg:?\s*)?(?P<mean_number>{_NUMBER})\s*%?\))?",
     re.IGNORECASE,
@@ -177,6 +177,11 @@ def _named_pairs(line: str, places: Sequence[tuple[int, int]]) -> Iterator[_Name
             end = pair.end()
         elif signed:
             end = pair.end()
+
+
+def speaks_of_validation(line: str) -> bool:
+    """Whether `val`, `testing` or the like is a word of the line, and no number has a name in it."""
+    return _VAL_LINE.search(line) is not None and not any(True for _ in _named_pairs(line, ()))
 
 
 def _is_val_line(line: str, pairs: Sequence[_Named], *places: re.Match[str] | None) -> bool:
