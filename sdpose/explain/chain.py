@@ -40,7 +40,7 @@ MANY_UNREADABLE = 0.1
 NOT_ALIKE = 0.3
 CLEARLY_BETTER = 0.2
 NEARLY_ZERO = 0.02
-# Batch norm is to blame when its stored statistics make peaks so many times lower.
+# Batch norm is to blame when its stored statistics make peaks, or their differences, so many times lower.
 FAR_HIGHER = 3.0
 # Over dozens of people a trained model's mean peak differs less than this by chance.
 CLEARLY_HIGHER = 1.4
@@ -278,8 +278,10 @@ def _heatmaps(walk: _Walk) -> Answer:
         "differ": f"{peaks.differ:.0%}",
         "persons": len(walk.people),
         "train_peak": shown(own.mean),
+        "train_differ": f"{own.differ:.0%}",
     }
-    if own.are_alive and own.mean > 0.1 and not own.mean <= FAR_HIGHER * peaks.mean:
+    livelier = not own.mean <= FAR_HIGHER * peaks.mean or own.differ > FAR_HIGHER * peaks.differ
+    if own.are_alive and own.mean > 0.1 and livelier:
         walk.break_at("state", ("verdict.chain.statistics", numbers), [("action.statistics", {})])
         return Answer("fault", "answer.chain.statistics_broken", numbers)
     if peaks.are_alive:

@@ -281,8 +281,8 @@ TEXTS: Mapping[str, str] = {
     "answer.chain.heatmaps": "mean peak {peak} over {persons} persons, {flat} of the maps flat",
     "answer.chain.heatmaps_broken": "empty: mean peak {peak} over {persons} persons, {flat} of the maps flat; "
     "they differ by {differ} between persons",
-    "answer.chain.statistics_broken": "mean peak {peak}, but {train_peak} with the batch's own statistics in "
-    "batch norm",
+    "answer.chain.statistics_broken": "mean peak {peak}, persons differ by {differ}; with the batch's own "
+    "statistics in batch norm {train_peak} and {train_differ}",
     "ask.chain.whose": "On whom does the model see somebody?",
     "answer.chain.annotations_foreign": "in the boxes (mean peak {boxes}), not at the annotated persons "
     "({annotated})",
@@ -318,7 +318,8 @@ TEXTS: Mapping[str, str] = {
     "verdict.chain.heatmaps_same": "The first broken link is the heatmaps: they are the same for every person "
     "(they differ by {differ}). The model does not look; files, boxes and evaluation are well.",
     "verdict.chain.statistics": "The first broken link is batch norm: with its stored statistics the mean peak "
-    "is {peak}, with those of the batch {train_peak}.",
+    "is {peak} and heatmaps differ by {differ} between persons, with those of the batch {train_peak} and "
+    "{train_differ}.",
     "verdict.chain.exchanged": "The first broken link is left and right: mean OKS {oks}, exchanged "
     "{exchanged}. The annotations of training and evaluation, or their flip pairs, name the sides differently.",
     "verdict.chain.flip": "The first broken link is the flip test: mean OKS {oks} with it, {plain} without. "

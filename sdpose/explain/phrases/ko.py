@@ -254,8 +254,8 @@ TEXTS: Mapping[str, str] = {
     "answer.chain.heatmaps": "{persons}명에서 평균 peak {peak}, 평평한 heatmap {flat}",
     "answer.chain.heatmaps_broken": "비어 있음: {persons}명에서 평균 peak {peak}, 평평한 heatmap {flat}; "
     "사람마다의 차이 {differ}",
-    "answer.chain.statistics_broken": "평균 peak {peak}, 그러나 batch norm이 batch 자체의 통계를 쓰면 "
-    "{train_peak}",
+    "answer.chain.statistics_broken": "평균 peak {peak}, 사람마다의 차이 {differ}; batch norm이 batch 자체의 "
+    "통계를 쓰면 {train_peak}, {train_differ}",
     "ask.chain.whose": "모델은 어디에서 사람을 보는가?",
     "answer.chain.annotations_foreign": "box 안 (평균 peak {boxes}), annotation 위치가 아님 ({annotated})",
     "answer.chain.boxes_foreign": "annotation 위치 (평균 peak {annotated}), box 안이 아님 ({boxes})",
@@ -288,8 +288,8 @@ TEXTS: Mapping[str, str] = {
     "제대로 생성되지 않음; 파일, box, 평가는 정상.",
     "verdict.chain.heatmaps_same": "처음 끊어진 고리는 heatmap: 모든 사람에게 같은 heatmap (차이 {differ}). "
     "모델이 이미지를 보지 않음; 파일, box, 평가는 정상.",
-    "verdict.chain.statistics": "처음 끊어진 고리는 batch norm: 저장된 통계로는 평균 peak {peak}, batch의 "
-    "통계로는 {train_peak}.",
+    "verdict.chain.statistics": "처음 끊어진 고리는 batch norm: 저장된 통계로는 평균 peak {peak}, 사람마다의 "
+    "차이 {differ}; batch의 통계로는 {train_peak}, {train_differ}.",
     "verdict.chain.exchanged": "처음 끊어진 고리는 좌우: 평균 OKS {oks}, 바꾸면 {exchanged}. 학습과 평가의 "
     "annotation 또는 flip pair가 좌우를 다르게 부름.",
     "verdict.chain.flip": "처음 끊어진 고리는 flip test: 있으면 평균 OKS {oks}, 없으면 {plain}. flip pair가 "
