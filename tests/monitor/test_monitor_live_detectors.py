@@ -231,9 +231,9 @@ def test_dead_tokens(spreads: list[float], alarm_at: list[int]) -> None:
 
 
 def test_both_kinds_of_tokens_are_told_apart() -> None:
-    columns = {"kpt_token_std": [0.01] * 300, "vis_token_std": [1.0] * 200 + [0.0] * 100}
+    columns = {"kpt_token_std": [0.01] * 400, "vis_token_std": [1.0] * 200 + [0.0] * 200}
     assert [finding.metric for finding in findings(DeadTokens(), series(columns))] == ["vis_token_std"]
-    columns["kpt_token_std"] = [0.01] * 220 + [0.0] * 80
+    columns["kpt_token_std"] = [0.01] * 260 + [0.0] * 140
     assert [finding.metric for finding in findings(DeadTokens(), series(columns))] == ["vis_token_std"]
 
 

@@ -22,8 +22,9 @@ class DeadTokens(Detector):
     """Watches how much tokens differ between the pictures of a batch: `metrics`, each against its own past.
 
     Found is a spread of less than `dead_tokens_threshold` of its level (the median of the last `num_reference`
-    checks) or of exactly 0, `patience` checks in a row; once an episode: tokens of one kind take the others along. Differences that are small from
-    the start are not found: an untrained keypoint token hardly looks at the picture (docs/plateau.md).
+    checks) or of exactly 0, `patience` checks in a row. Once an episode: tokens of one kind take the others along.
+    Differences that are small from the start are not found: an untrained keypoint token hardly looks at the picture
+    (docs/plateau.md).
     """
 
     def __init__(
