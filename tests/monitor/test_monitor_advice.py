@@ -288,10 +288,25 @@ def test_a_rate_that_is_high_already_is_lowered_and_empty_maps_are_named() -> No
         "The learning rate is too high",
     )
     assert alert.actions[0] == (
-        "The learning rate is too high -> lower it: lr 0.02 -> 0.01 (--cfg-options optimizer.lr=0.01)"
+        "The learning rate is too high -> lower it: lr 0.02 -> 1e-3 (--cfg-options optimizer.lr=1e-3)"
     )
     assert not any("batch" in action for action in alert.actions)
     assert alert.actions[-1].endswith("docs/plateau.md")
+
+
+@pytest.mark.parametrize(
+    ("lr", "path", "change"),
+    [
+        (1e-9, "c.py", "lr 1e-9 -> 1e-3 (--cfg-options optimizer.lr=1e-3)"),
+        (2e-4, "c.py", "lr 2e-4 -> 6e-4 (--cfg-options optimizer.lr=6e-4)"),
+        (1e-9, None, "lr 1e-9 -> 3e-9"),  # somebody else's model may want that
+    ],
+)
+def test_a_rate_far_from_the_published_one_is_led_back_to_it(
+    lr: float, path: str | None, change: str
+) -> None:
+    facts = RunFacts(config_path=path, lr=lr)
+    assert explain(finding("no_learning"), facts, "en").actions[0].endswith(f": {change}")
 
 
 def test_an_ap_of_zero_gets_the_guides_case_2() -> None:

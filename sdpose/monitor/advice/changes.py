@@ -13,6 +13,9 @@ CLIP_TIGHTER = 0.6
 FIRST_MAX_NORM = 5.0
 RAISE_LR = 3.0
 LOWER_LR = 0.5
+# Of the published recipe. From a rate that is far from it, small steps lead nowhere.
+PUBLISHED_LR = 1e-3
+FAR_TOO_HIGH, FAR_TOO_LOW = 1e-2, 1e-4
 SMALLEST_BATCH = 32
 MOST_WORKERS = 8
 WARMUP_ITERATIONS = 500
@@ -87,7 +90,8 @@ def lower_lr(case: Case) -> str | None:
     """`lr 1e-3 -> 5e-4 (--cfg-options optimizer.lr=5e-4)`."""
     if case.facts.lr is None:
         return None
-    return _lr(case, two_digits(case.facts.lr * LOWER_LR))
+    far = case.is_ours and case.facts.lr > FAR_TOO_HIGH
+    return _lr(case, PUBLISHED_LR if far else two_digits(case.facts.lr * LOWER_LR))
 
 
 def lower_lr_action(case: Case) -> str:
@@ -106,7 +110,8 @@ def raise_lr_action(case: Case) -> str:
     lr = case.facts.lr
     if lr is None:
         return case.act(RAISE)
-    new = two_digits(lr * RAISE_LR)
+    far = case.is_ours and lr < FAR_TOO_LOW
+    new = PUBLISHED_LR if far else two_digits(lr * RAISE_LR)
     return case.act(RAISE_FROM, _lr(case, new), old_lr=setting(lr), new_lr=setting(new))
 
 

@@ -59,7 +59,9 @@ def metric_zero(case: Case) -> Advice:
                 first_epoch=evidence["first_epoch"],
             )
         )
-    causes = (NO_HEATMAPS, EXTREME_OUTPUT, WRONG_EVALUATION, WRONG_LABELS, LR_TOO_HIGH)
+    too_low = case.facts.lr is not None and case.facts.lr < changes.FAR_TOO_LOW
+    suspect = LR_TOO_LOW if too_low else LR_TOO_HIGH
+    causes = (NO_HEATMAPS, EXTREME_OUTPUT, WRONG_EVALUATION, WRONG_LABELS, suspect)
     return Advice(
         message=case.message(IS_ZERO, *lines, metric=case.metric, current=current),
         causes=tuple(case.say(cause) for cause in causes[0 if case.is_ours else 1 :]),
@@ -68,7 +70,7 @@ def metric_zero(case: Case) -> Advice:
             changes.find_cause_action(case, " --chain"),
             None if case.is_ours else case.say(CHECK_OUTPUTS),
             None if case.is_ours else case.say(CHECK_EVALUATION),
-            changes.lower_lr_action(case),
+            changes.raise_lr_action(case) if too_low else changes.lower_lr_action(case),
         ),
     )
 
