@@ -24,7 +24,8 @@ NUM_DRAWS = 500
 CONFIDENCE = 0.95
 _SEED = 20170
 # Below this many images nothing can be said: intervals span all draws, nothing is named as moved.
-_FEWEST = 3
+_FEWEST = 5
+_ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
@@ -66,14 +67,16 @@ def moved(change: NDArray[np.float64], drawn: NDArray[np.float64], num_images: i
     bootstrap's "max-t"; Westfall and Young 1993). One by one, of 24 numbers that stand still one would "move" at
     nearly every evaluation.
     """
-    scatter = drawn.std(0)
-    measurable = scatter > 0
-    if num_images < _FEWEST or not measurable.any():
+    if num_images < _FEWEST:
         return np.zeros(len(change), bool)
-    deviations = np.abs(drawn - change)[:, measurable] / scatter[measurable]
-    limit = _wider(float(np.quantile(deviations.max(1), CONFIDENCE)), num_images)
-    answer = np.zeros(len(change), bool)
-    answer[measurable] = np.abs(change[measurable]) > limit * scatter[measurable]
+    scatter = drawn.std(0)
+    steady = scatter <= _ROUNDING
+    answer = np.where(steady, np.abs(change) > _ROUNDING, False)  # the same in every draw
+    if not steady.all():
+        change, drawn, scatter = change[~steady], drawn[:, ~steady], scatter[~steady]
+        largest = (np.abs(drawn - change) / scatter).max(1)
+        limit = _wider(float(np.quantile(largest, CONFIDENCE)), num_images)
+        answer[~steady] = np.abs(change) > limit * scatter
     return answer
 
 

@@ -78,11 +78,15 @@ def test_numbers_that_stand_still_rarely_move() -> None:
     assert 0.01 <= np.mean(named) <= 0.11
 
 
-def test_what_moved_is_named_and_what_cannot_be_measured_is_not() -> None:
+def test_what_moved_is_named_and_nothing_else() -> None:
     changes = np.random.RandomState(4).standard_normal((100, 5))
     changes[:, 2] += 1.0
     changes[:, 3] = 0.0
     found = moved(changes.mean(0), drawn_changes(changes), len(changes))
     assert found.tolist() == [False, False, True, False, False]
-    alike = np.full((10, 3), 0.5)
-    assert not moved(alike.mean(0), drawn_changes(alike), len(alike)).any()
+
+
+@pytest.mark.parametrize(("num_images", "certain"), [(1, False), (4, False), (10, True)])
+def test_a_change_that_is_the_same_in_every_image_is_certain(num_images: int, certain: bool) -> None:
+    changes = np.tile([0.3, 0.0], (num_images, 1))
+    assert moved(changes.mean(0), drawn_changes(changes), num_images).tolist() == [certain, False]

@@ -163,3 +163,17 @@ def test_one_image_says_nothing_about_others() -> None:
     found = evaluation_of(truth, as_results(truth))
     assert (found.interval().low, found.interval().high) == pytest.approx((1.0, 1.0))
     assert evaluation_of(truth, []).moved_since(found) == {"joints": {}, "errors": {}}
+
+
+@pytest.mark.parametrize("broken", [np.nan, 1e30])
+def test_a_broken_model_is_judged_too(truth: dict, broken: float) -> None:
+    before = evaluation_of(truth, predicted(truth, 1, 0.5))
+    results = predicted(truth, 1, 0.5)
+    for result in results[::2]:
+        result["keypoints"] = [broken] * 51
+    after = evaluation_of(truth, results)
+    change = after.change_since(before)
+    assert change.beyond_noise and change.high < -0.2
+    moved = after.moved_since(before)
+    assert moved["joints"].keys() == set(COCO17.keypoints)
+    assert moved["errors"]["not_found"] == 0.5
