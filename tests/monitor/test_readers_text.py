@@ -270,6 +270,16 @@ def test_a_step_of_the_run_said_twice_is_still_that(tmp_path: Path) -> None:
     assert steps(read_text(tmp_path, text), "loss") == [150, 250, 350, 450]
 
 
+def test_an_evaluation_stands_at_the_end_of_its_epoch(tmp_path: Path) -> None:
+    """Also where the last line of training is a little before it; within an epoch it stays where it was."""
+    train = "Epoch [{i}][2/5]\tloss: {f}\nEpoch [{i}][4/5]\tloss: {f}"
+    assert steps(read_text(tmp_path, many(train, "Epoch(val) [{i}][9]\tAP: 0.5")), "AP") == [5, 10, 15, 20]
+    within = many(
+        "Epoch [{i}][2/9]\tloss: {f}", "Epoch(val) [{i}][9]\tAP: 0.5", "Epoch [{i}][4/9]\tloss: {f}"
+    )
+    assert steps(read_text(tmp_path, within), "AP") == [2, 11, 20, 29]
+
+
 def test_two_runs_in_a_file(tmp_path: Path) -> None:
     one = "".join(f"Epoch [{e}][{i}/5]\tloss: 1.0\n" for e in range(1, 4) for i in range(1, 6))
     log = read_text(tmp_path, one + "Environment info:\n" + one)

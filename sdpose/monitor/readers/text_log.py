@@ -14,11 +14,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from sdpose.monitor.readers.files import LogText
-from sdpose.monitor.readers.log import Floats, Integers
-from sdpose.monitor.readers.positions import carried_forward, steps_of_run
+from sdpose.monitor.readers.log import Integers
 from sdpose.monitor.readers.records import Column, LogParts, Records, facts_in_text, mode_of
 from sdpose.monitor.readers.text_groups import Group, read_groups
 from sdpose.monitor.readers.text_lines import Line, coco_scores, visible_lines
+from sdpose.monitor.readers.text_places import last_epochs, last_steps, place_groups
 from sdpose.monitor.readers.text_shape import is_metric_name, speaks_of_validation
 from sdpose.monitor.readers.text_tables import name_columns
 from sdpose.monitor.roles import words_of
@@ -37,7 +37,7 @@ def read(text: LogText) -> LogParts:
     groups = read_groups(lines)
     placed = [group for group in groups if group.shape.is_placed and _is_progress(group)]
     begin = min((int(group.rows[0]) for group in placed), default=0)
-    _place(placed)
+    place_groups(placed)
     parts.records += [_records(group) for group in placed if group.values]
     times = _times(groups)
     evaluations = _evaluation_headings(lines, placed)
@@ -60,79 +60,6 @@ def _is_progress(group: Group) -> bool:
     if group.values:
         return group.size > 1 or group.shape.has_metric
     return group.size > 1 or bool(np.isfinite(group.epoch_totals).any())
-
-
-def _place(placed: list[Group]) -> None:
-    """Fill in epochs from the headings above, turn counters into steps of the run, and thin out evaluations."""
-    if not placed:
-        return
-    rows = np.concatenate([group.rows for group in placed])
-    order = np.argsort(rows, kind="stable")
-    marks = carried_forward(np.concatenate([group.epochs for group in placed])[order])
-    rows = rows[order]
-    for group in placed:
-        above = marks[np.searchsorted(rows, group.rows, side="right") - 1]
-        group.epochs = np.where(np.isfinite(group.epochs), group.epochs, above)
-    kinds: dict[tuple[bool, bool], list[Group]] = {}
-    for group in placed:
-        if not group.shape.val_line and group.shape.step is not None:
-            kinds.setdefault((group.shape.step_total is not None, group.shape.epoch is not None), []).append(
-                group
-            )
-    for alike in kinds.values():
-        _count_from_the_start(alike)
-    _thin_evaluations(placed)
-    training = [group for group in placed if not group.shape.val_line and group.shape.step is not None]
-    for group in placed:
-        if group.shape.val_line and (group.shape.step is None or group.shape.step_total is not None):
-            group.counters = _last_steps(training, group.rows)
-
-
-def _count_from_the_start(groups: Sequence[Group]) -> None:
-    order = np.argsort(np.concatenate([group.rows for group in groups]), kind="stable")
-    epochs = np.concatenate([group.epochs for group in groups])[order]
-    counters = np.concatenate([group.counters for group in groups])[order]
-    totals = np.concatenate([group.totals for group in groups])[order]
-    steps = steps_of_run(epochs, counters)
-    lengths = Counter(totals[np.isfinite(totals)].tolist()).most_common(1)
-    if lengths and (
-        steps is not counters or (np.unique(epochs).size == 1 and counters.max() <= lengths[0][0])
-    ):
-        steps = steps_of_run(epochs, counters, epoch_length=int(lengths[0][0]))
-    placed = np.empty(len(steps))
-    placed[order] = steps
-    for group, part in zip(
-        groups, np.split(placed, np.cumsum([group.size for group in groups])[:-1]), strict=True
-    ):
-        group.counters = part
-
-
-def _thin_evaluations(placed: list[Group]) -> None:
-    """Of an evaluation's lines `[1/8]`, `[2/8]` ... only the last: the others are on the way to it."""
-    counted = [group for group in placed if group.shape.val_line and group.shape.step_total is not None]
-    if not counted:
-        return
-    rows = np.concatenate([group.rows for group in counted])
-    order = np.argsort(rows, kind="stable")
-    counters = np.concatenate([group.counters for group in counted])[order]
-    ends = np.append(counters[1:] <= counters[:-1], True)
-    last = set(rows[order][ends].tolist())
-    for group in counted:
-        keep = np.array([row in last for row in group.rows.tolist()], dtype=np.bool_)
-        group.rows, group.epochs, group.counters = group.rows[keep], group.epochs[keep], group.counters[keep]
-        group.values = [(name, mode, values[keep]) for name, mode, values in group.values]
-
-
-def _last_steps(groups: Sequence[Group], rows: Integers) -> Floats:
-    """The step of the last line above each row that has one; NaN where there is none."""
-    sized = [group for group in groups if group.size]
-    if not sized:
-        return np.full(len(rows), np.nan)
-    places = np.concatenate([group.rows for group in sized])
-    order = np.argsort(places, kind="stable")
-    steps = carried_forward(np.concatenate([group.counters for group in sized])[order])
-    before = np.searchsorted(places[order], rows, side="right") - 1
-    return np.where(before >= 0, steps[np.maximum(before, 0)], np.nan)
 
 
 def _records(group: Group) -> Records:
@@ -188,10 +115,10 @@ def _loose_records(
         return []
     rows = group.rows[keep]
     training = [other for other in placed if not other.shape.val_line]
-    steps = _last_steps([other for other in training if other.shape.step is not None], rows)
+    steps = last_steps([other for other in training if other.shape.step is not None], rows)
     if len(np.unique(steps)) < 0.5 * len(steps):
         steps = np.full(len(rows), np.nan)
-    epochs = _last_epochs(placed, rows)
+    epochs = last_epochs(placed, rows)
     evaluated = _last_row(evaluations, rows) > _last_row(_rows_of(training), rows)
     records = []
     for val, of_kind in ((False, ~evaluated), (True, evaluated)):
@@ -236,17 +163,6 @@ def _headed(placed: Sequence[Group]) -> bool:
     return all(not group.values for group in placed)
 
 
-def _last_epochs(placed: Sequence[Group], rows: Integers) -> Floats:
-    sized = [group for group in placed if group.size]
-    if not sized:
-        return np.full(len(rows), np.nan)
-    places = np.concatenate([group.rows for group in sized])
-    order = np.argsort(places, kind="stable")
-    epochs = carried_forward(np.concatenate([group.epochs for group in sized])[order])
-    before = np.searchsorted(places[order], rows, side="right") - 1
-    return np.where(before >= 0, epochs[np.maximum(before, 0)], np.nan)
-
-
 def _is_lr(name: str) -> bool:
     return words_of(name)[-1:] == ["lr"] or words_of(name)[-2:] == ["learning", "rate"]
 
@@ -261,6 +177,6 @@ def _coco_records(lines: Sequence[Line], placed: Sequence[Group]) -> list[Record
         rows = np.array([number for number, _ in entries], dtype=np.int64)
         values = np.array([value for _, value in entries])
         column = Column(name=name, mode="val", values=values, present=np.ones(len(rows), dtype=np.bool_))
-        epochs, steps = _last_epochs(placed, rows), _last_steps(training, rows)
+        epochs, steps = last_epochs(placed, rows), last_steps(training, rows)
         records.append(Records(rows=rows, epochs=epochs, steps=steps, columns=[column], places_run=False))
     return records
