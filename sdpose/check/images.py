@@ -64,23 +64,28 @@ def _out_of_reach(path: str) -> str | None:
 
 
 def _opening_line(preflight: Preflight, split: Split, table: CocoKeypoints, order: np.ndarray) -> CheckLine:
+    """Those that are there; the line before counts the others."""
     box = preflight.time_box(_SECONDS_TO_OPEN)
     wanted = min(len(order), _MOST_OPENED)
-    opened, problems = 0, []
+    looked, opened, problems = 0, 0, []
     for row in order[:wanted].tolist():
-        width, height = table.image_sizes_wh[row].tolist()
-        _, problem = decode(table.image_paths[row], (width, height))
-        opened += 1
-        if problem is not None:
-            problems.append(problem)
-        if opened % 16 == 0:
-            preflight.show(f"opening images ({split})", opened, wanted)
+        looked += 1
+        if _out_of_reach(table.image_paths[row]) is None:
+            width, height = table.image_sizes_wh[row].tolist()
+            _, problem = decode(table.image_paths[row], (width, height))
+            opened += 1
+            if problem is not None:
+                problems.append(problem)
+        if looked % 16 == 0:
+            preflight.show(f"opening images ({split})", looked, wanted)
         if not box.has():
             break
-    cut = "" if opened == wanted else f" ({box.seconds:.0f} s allowed no more)"
+    cut = "" if looked == wanted else f" ({box.seconds:.0f} s allowed no more)"
     name = f"images open ({split})"
     if problems:
         return _verdict(name, problems, opened, "unusable", cut)
+    if not opened:
+        return CheckLine(name, "warn", f"none of {looked} is there to be opened{cut}", "see the line above")
     rate = opened / max(box.elapsed_s, 1e-9)
     return CheckLine(
         name,

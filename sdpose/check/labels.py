@@ -27,14 +27,20 @@ class _Fault(NamedTuple):
     cure: str
 
 
-_PERSONS: Callable[[Census], int] = lambda census: census.num_persons  # noqa: E731
-_JOINTS: Callable[[Census], int] = lambda census: census.num_joints  # noqa: E731
+def _persons(census: Census) -> int:
+    return census.num_persons
+
+
+def _joints(census: Census) -> int:
+    return census.num_joints
+
+
 # COCO val2017: 1.5 % of the joints outside the crop, in 0.2 % of the persons more than half; nothing of the rest.
 _FAULTS = (
     _Fault(
         "joints outside their image",
         lambda census: census.num_joints_outside_image,
-        _JOINTS,
+        _joints,
         0.0,
         0.01,
         "is the annotation file of these images, at this size?",
@@ -42,7 +48,7 @@ _FAULTS = (
     _Fault(
         "joints outside the crop of their box",
         lambda census: census.num_joints_outside_crop,
-        _JOINTS,
+        _joints,
         0.05,
         0.15,
         "boxes and joints do not belong together: is bbox [left, top, width, height] in pixels?",
@@ -50,7 +56,7 @@ _FAULTS = (
     _Fault(
         "persons with most joints outside their box",
         lambda census: len(census.elsewhere_rows),
-        _PERSONS,
+        _persons,
         0.02,
         0.10,
         "box and joints are of two people: were the labels moved or mixed?",
@@ -58,7 +64,7 @@ _FAULTS = (
     _Fault(
         "labelled joints at (0, 0)",
         lambda census: census.num_joints_at_origin,
-        _JOINTS,
+        _joints,
         0.001,
         0.05,
         "unlabelled joints need the flag 0",
@@ -66,7 +72,7 @@ _FAULTS = (
     _Fault(
         "flags other than 0, 1, 2",
         lambda census: census.num_unknown_flags,
-        _JOINTS,
+        _joints,
         0.0,
         0.05,
         "COCO's flags are 0 unlabelled, 1 hidden, 2 seen",
@@ -74,7 +80,7 @@ _FAULTS = (
     _Fault(
         "wrong num_keypoints",
         lambda census: census.num_wrong_counts,
-        _PERSONS,
+        _persons,
         0.0,
         0.5,
         "it counts the joints with a flag above 0; persons with num_keypoints 0 are left out",
@@ -82,7 +88,7 @@ _FAULTS = (
     _Fault(
         "areas larger than their box",
         lambda census: census.num_too_large_areas,
-        _PERSONS,
+        _persons,
         0.01,
         0.5,
         "area is the person's outline in pixels; OKS, and so AP, depend on it",
@@ -90,7 +96,7 @@ _FAULTS = (
     _Fault(
         "duplicates of another person's joints",
         lambda census: len(census.duplicate_rows),
-        _PERSONS,
+        _persons,
         0.0,
         0.10,
         "remove them: they count twice in training and cannot both be found",
@@ -98,7 +104,7 @@ _FAULTS = (
     _Fault(
         "annotation ids used twice",
         lambda census: census.num_repeated_ids,
-        _PERSONS,
+        _persons,
         0.0,
         1.0,
         "give every annotation its own id; other tools need it",

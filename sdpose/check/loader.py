@@ -16,7 +16,7 @@ from sdpose.data.loader import TrainLoader
 _CANDIDATES = (1, 2, 4, 8, 12, 16, 24, 32)
 _SECONDS_EACH, _LEAST_SECONDS = 4.0, 0.5
 # Above the model's speed by so much nobody waits; and a number of workers is worth its memory for so much more speed.
-_RESERVE, _WORTH = 1.2, 1.1
+_RESERVE, _WORTH, _PLENTY = 1.2, 1.1, 2.0
 
 
 def ask(preflight: Preflight) -> Iterator[CheckLine]:
@@ -29,15 +29,19 @@ def ask(preflight: Preflight) -> Iterator[CheckLine]:
     # The config's own first: it must not be what the time box cuts off.
     order = sorted(candidates, key=lambda workers: (workers != config, workers))
     speed: dict[int, float] = {}
+    left_out: list[int] = []
     for number, workers in enumerate(order):
+        if speed and workers > config and speed[config] > _PLENTY * samples / step_s:
+            continue  # nobody needs them
         if speed and not box.has(_LEAST_SECONDS):
-            break
+            left_out.append(workers)
+            continue
         preflight.show(f"data loader with {workers} workers", number, len(order))
         share = (box.seconds - box.elapsed_s) / (len(order) - number)
         seconds = min(_SECONDS_EACH, max(share, _LEAST_SECONDS))
         speed[workers] = samples_per_s(preflight, workers, TimeBox(seconds))
     preflight.measured.loader_samples_per_s = speed[config]
-    yield verdict(speed, samples / step_s, config, on_cpu=not preflight.on_gpu, skipped=order[len(speed) :])
+    yield verdict(speed, samples / step_s, config, on_cpu=not preflight.on_gpu, skipped=left_out)
 
 
 def samples_per_s(preflight: Preflight, workers: int, box: TimeBox) -> float:

@@ -87,6 +87,9 @@ def gpu_line(wanted: int, largest: int, cut_short: bool) -> CheckLine:
 def _real_step(preflight: Preflight) -> Callable[[int], bool]:
     """Whether two training steps with so many samples go through; the second has the optimizer's moments."""
     trainee = preflight.trainee()
+    # What earlier questions left to torch's allocator counts as free here.
+    gc.collect()
+    torch.cuda.empty_cache()
 
     def fits(size: int) -> bool:
         batch = None

@@ -29,14 +29,16 @@ def ask(preflight: Preflight) -> Iterator[CheckLine]:
         f"{name}, {trainable / 1e6:.2f} M trainable parameters, {model.cycle_num} cycles",
         measured={"trainable_parameters": trainable},
     )
+    trainee = preflight.trainee()
     batches = _training_batches(preflight)
     try:
         first = next(batches)
+        yield _normalisation_line(trainee, first)
     except SdposeError:
         yield CheckLine("training data", "warn", "not usable, so the model is tried on random crops instead")
         batches = _random_batches(preflight)
         first = next(batches)
-    yield from _iterations(preflight, preflight.trainee(), first, batches)
+    yield from _iterations(preflight, trainee, first, batches)
 
 
 def _training_batches(preflight: Preflight) -> Iterator[PoseBatch]:
@@ -103,6 +105,8 @@ def _iterations(
 
 # With the published weights 0.1 % at the start and 1 % after ten iterations.
 _TOKEN_SHARE = 0.1
+# Photographs with the published numbers: mean -0.3 to 0.3 and spread 1.0 to 1.3; less where crops are half black.
+_MEAN, _SPREAD = 2.0, (0.35, 4.0)
 _MEND = "mend them or take them out of the annotation file"
 
 
@@ -131,6 +135,18 @@ class _Step:
             norm[0] = float(self.trainee.update())
 
         return timed(preflight.machine, work), norm[0]
+
+
+def _normalisation_line(trainee: Trainee, batch: PoseBatch) -> CheckLine:
+    """What reaches the model should have a mean near 0 and a spread near 1."""
+    images = trainee.normalize(batch.images.to(trainee.machine.device)).float()
+    mean, spread = float(images.mean()), float(images.std())
+    text = f"the model sees values of mean {mean:.2f} and spread {spread:.2f}"
+    low, high = _SPREAD
+    if abs(mean) > _MEAN or not low <= spread <= high:
+        cure = "NormalizeTensor works on 0..1: mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225]"
+        return CheckLine("normalisation", "fail" if abs(mean) > 10 * _MEAN else "warn", text, cure)
+    return CheckLine("normalisation", "pass", text)
 
 
 def _finite(values: dict[str, float]) -> bool:

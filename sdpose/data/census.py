@@ -56,7 +56,7 @@ def take_census(content: Mapping[str, Any], file: AnnotationFile, *, padding: fl
     people = [annotation for annotation, is_crowd in zip(annotations, crowd, strict=True) if not is_crowd]
     flags, xy = file.keypoints[..., 2], file.keypoints[..., :2]
     labelled = flags > 0  # (A, K)
-    is_person = labelled.any(1)
+    is_person = np.asarray(labelled.any(1), bool)
     outside_image = labelled & _outside(
         xy, np.zeros((len(xy), 2)), file.image_sizes_wh[file.image_index].astype(float)
     )

@@ -240,6 +240,7 @@ def test_missing_images_are_named(tmp_path: Path, broken: Path, capsys: pytest.C
     assert found["status"] == "fail"
     assert "3 of 60 missing" in found["text"]
     assert str(images_of(broken)[0].parent) in found["text"]
+    assert "57 of 60 decoded" in answers.lines["images open (train)"]["text"]
     assert not [name for name in answers.named("fail") if "val" in name]
 
 
@@ -332,9 +333,10 @@ def test_images_out_of_reach_are_named(
 
     change_json(annotation_path(broken, "val"), lengthen)
     answers = check(capsys, write_config(tmp_path, broken), "--only", "data", "images")
-    assert {"validation data", "image files (val)", "images open (val)"} == answers.named("fail")
+    assert {"validation data", "image files (val)"} == answers.named("fail")
     assert "cannot be reached (File name too long" in answers.lines["validation data"]["text"]
     assert "(File name too long)" in answers.lines["image files (val)"]["text"]
+    assert "none of 40 is there" in answers.lines["images open (val)"]["text"]
 
 
 def test_annotations_of_another_skeleton_are_named(
@@ -444,6 +446,31 @@ def test_a_target_too_wide_is_named(tmp_path: Path, people: Path, capsys: pytest
     answers = check(capsys, config, "--only", "config", "round-trip")
     assert answers.status("sizes") == "warn"
     assert "sigma=1 fits 24 columns" in answers.lines["sizes"]["cure"]
+
+
+@pytest.mark.parametrize(
+    ("mean", "std", "status"),
+    [
+        ("[123.675, 116.28, 103.53]", "[58.395, 57.12, 57.375]", "warn"),
+        ("[123.675, 116.28, 103.53]", "[0.229, 0.224, 0.225]", "fail"),
+        ("[0.0, 0.0, 0.0]", "[1.0, 1.0, 1.0]", "warn"),
+    ],
+)
+def test_a_wrong_normalisation_is_named(
+    tmp_path: Path,
+    people: Path,
+    capsys: pytest.CaptureFixture[str],
+    mean: str,
+    std: str,
+    status: str,
+) -> None:
+    config = write_config(tmp_path, people)
+    demo = tmp_path / "demo.py"
+    published = "mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225]"
+    demo.write_text(demo.read_text().replace(published, f"mean={mean}, std={std}"))
+    answers = check(capsys, config, "--only", "model", "--iterations", 1)
+    assert answers.status("normalisation") == status
+    assert "works on 0..1" in answers.lines["normalisation"]["cure"]
 
 
 def test_a_loss_that_explodes_ends_the_iterations(config: Path, capsys: pytest.CaptureFixture[str]) -> None:

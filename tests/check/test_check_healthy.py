@@ -77,7 +77,7 @@ def test_a_time_box_that_cuts_something_short_is_said(
 ) -> None:
     answers = check(capsys, config, "--only", "overfit", "images", "loader", "--time-box", 1e-6)
     assert answers.status("overfit") == "warn"
-    assert "cut it short" in answers.lines["overfit"]["text"]
+    assert "is too short to reach" in answers.lines["overfit"]["text"]
     assert answers.lines["overfit"]["measured"]["steps"] == 1
     assert "1 of 60 decoded" in answers.lines["images open (train)"]["text"]
     assert "allowed no more" in answers.lines["images open (train)"]["text"]
