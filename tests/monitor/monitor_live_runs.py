@@ -51,7 +51,10 @@ def healthy_run(seed: int, *, num_iterations: int = 2000, scale: float = 1.0) ->
             * (0.3 * math.exp(-iteration / 30) + 0.04 * math.exp(-done))
             * rng.lognormvariate(0, 0.4),
             "heatmap_peak": min(0.9, 0.1 + done) * rng.uniform(0.9, 1.1),
-            "heatmap_flat": max(0.0, 0.6 - iteration / 500) * rng.uniform(0.9, 1.0),
+            "heatmap_flat": max(0.0, 1.0 - iteration / 500) * rng.uniform(0.9, 1.0)
+            if iteration > 60
+            else 0.0,
+            "acc_pose": min(0.8, 0.01 + done) * rng.uniform(0.8, 1.2),
             "heatmap_max": 1.8 if iteration < 40 else rng.uniform(0.7, 1.2),
             "kpt_token_std": (0.006 + 0.02 * done) * rng.lognormvariate(0, 0.3),
             "vis_token_std": rng.lognormvariate(0, 0.1),
@@ -86,6 +89,7 @@ def wild_run(seed: int, num_iterations: int = 2000) -> list[Record]:
             "vis_dist_loss": 1e-3 * level["vis"],
             "grad_norm": level["grad"] * rng.uniform(0.5, 2.0) * (0.0 if level["token"] < 1 else 1.0),
             "heatmap_flat": 0.99 if level["flat"] != 1.0 else 0.1,
+            "acc_pose": 0.0 if level["flat"] != 1.0 else 0.6,
             "heatmap_max": 9.0 if level["max"] != 1.0 else 1.0,
             "kpt_token_std": level["token"],
             "lr": 1e-3 * (2.0 if level["lr"] != 1.0 else 1.0),

@@ -186,12 +186,24 @@ def test_lr_unexpected(used: list[float], alarm_at: list[int]) -> None:
 )
 def test_dead_heatmaps(shares: list[float], alarm_at: list[tuple[int, str]]) -> None:
     detector = DeadHeatmaps(grace_iterations=300)
-    assert alarms(detector, series({"heatmap_flat": shares})) == alarm_at
+    records = series({"heatmap_flat": shares, "acc_pose": [0.4 if share < 0.5 else 0.0 for share in shares]})
+    assert alarms(detector, records) == alarm_at
+
+
+def test_random_outputs_that_go_flat_have_not_died() -> None:
+    columns = {"heatmap_flat": [0.0] * 50 + [1.0] * 250, "acc_pose": [0.01] * 50 + [0.05] * 250}
+    assert alarms(DeadHeatmaps(), series(columns)) == []
+    del columns["acc_pose"]
+    assert alarms(DeadHeatmaps(), series(columns)) == []
 
 
 def test_dead_heatmaps_say_until_when_they_lived() -> None:
-    records = series({"heatmap_flat": [0.2] * 100 + [1.0] * 100, "heatmap_peak": [0.01] * 200})
-    (finding,) = findings(DeadHeatmaps(), records)
+    columns = {
+        "heatmap_flat": [0.2] * 100 + [1.0] * 100,
+        "heatmap_peak": [0.01] * 200,
+        "acc_pose": [0.5] * 100 + [0.0] * 100,
+    }
+    (finding,) = findings(DeadHeatmaps(), series(columns))
     assert finding.evidence == {
         "share": 1.0,
         "alive_until": 100,
