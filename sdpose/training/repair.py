@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from statistics import median
@@ -51,10 +52,11 @@ class Level:
         middle = median(losses)
         return cls(loss=middle, spread=1.4826 * median(abs(loss - middle) for loss in losses))
 
-    def is_back(self, losses: Sequence[float]) -> bool:
-        """Whether later losses are where they were before; false when most are NaN."""
-        finite = [loss if loss == loss else float("inf") for loss in losses]
-        return median(finite) <= self.loss + max(3 * self.spread, 0.5 * abs(self.loss))
+    def is_back(self, losses: Sequence[float], tolerance: float) -> bool:
+        """Whether later losses are where they were before, but for `tolerance` as a part; false when most are NaN."""
+        middle = median(loss if loss == loss else math.inf for loss in losses)
+        noise = 4 * self.spread / math.sqrt(len(losses))
+        return middle <= self.loss + max(noise, tolerance * abs(self.loss))
 
     def is_far_above(self, loss: float) -> bool:
         """Whether a single loss clearly does not belong to it; NaN does not."""

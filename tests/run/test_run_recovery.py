@@ -176,7 +176,7 @@ def test_what_cannot_be_repaired_ends_with_the_last_good_state_saved(
         ("made", "skip"),
         ("made", "clip"),
         ("made", "lower_lr"),
-        ("lost", "roll_back"),
+        ("lost", "lower_lr"),
     ]
     shown = capsys.readouterr().out
     assert "beyond repair: 3 repairs were made (monitor.max_repairs)" in shown

@@ -157,29 +157,47 @@ def test_a_nan_after_rising_losses_blames_no_batch() -> None:
     assert story.steps == ["clip", "lower_lr", "helped"]
 
 
-def test_divergence_lowers_the_rate_and_goes_back_further() -> None:
+def test_divergence_lowers_the_rate_twice_and_then_goes_back_further() -> None:
+    def loss(iteration: int, treatment: Treatment) -> float:
+        """The state is damaged before anything shows, at iteration 35."""
+        if iteration <= 40 or treatment.lr_factor(35) <= 0.03:
+            return noisy(iteration)
+        return noisy(iteration) * 1.3 ** (iteration - 40)
+
     recovery = Recovery(check_iterations=20)
-    story = Story(blown_up_unless(0.1), recovery, keep=100, find=above(4.0, "divergence")).go(300)
-    assert story.steps == ["lower_lr", "roll_back", "helped"]
-    first, second = (decision.repair for decision in story.decisions[:2])
-    assert first is not None and second is not None
-    assert second.go_back_to < first.go_back_to < first.onset
-    assert first.measure == Measure(from_iteration=first.onset, lr_factor=LR_FACTORS[0])
-    assert second.measure == Measure(from_iteration=second.go_back_to + 1, lr_factor=LR_FACTORS[1])
-    assert recovery.treatment.lr_factor(300) == 0.1
-    assert recovery.treatment.lr_factor(second.go_back_to) == 1.0
+    story = Story(loss, recovery, keep=100, find=above(4.0, "divergence")).go(300)
+    assert story.steps == ["lower_lr", "lower_lr", "roll_back", "helped"]
+    first, second, third = (decision.repair for decision in story.decisions[:3])
+    assert first is not None and second is not None and third is not None
+    assert third.go_back_to < second.go_back_to == first.go_back_to < first.onset
+    assert [repair.measure for repair in (first, second, third)] == [
+        Measure(from_iteration=first.onset, lr_factor=LR_FACTORS[0]),
+        Measure(from_iteration=first.onset, lr_factor=LR_FACTORS[1]),
+        Measure(from_iteration=third.go_back_to + 1, lr_factor=LR_FACTORS[1]),
+    ]
+    assert [recovery.treatment.lr_factor(i) for i in (third.go_back_to, 300)] == [1.0, LR_FACTORS[1]]
 
 
 def test_a_repair_that_leaves_the_loss_high_has_not_helped() -> None:
     """No alert comes any more, and still the level is not reached again."""
 
     def stuck(iteration: int, treatment: Treatment) -> float:
-        if iteration <= 40 or treatment.lr_factor(45) <= 0.1:
+        if iteration <= 40 or treatment.lr_factor(45) <= 0.03:
             return noisy(iteration)
-        return 3.0 if treatment.lr_factor(45) < 1 else 10.0
+        return 1.2 * noisy(iteration) if treatment.lr_factor(45) < 1 else 10.0
 
     story = Story(stuck, Recovery(check_iterations=20), keep=100, find=above(5.0, "divergence")).go(300)
-    assert story.steps == ["lower_lr", "roll_back", "helped"]
+    assert story.steps == ["lower_lr", "lower_lr", "helped"]
+
+
+def test_before_a_run_is_lost_somewhat_higher_losses_are_good_enough() -> None:
+    def loss(iteration: int, treatment: Treatment) -> float:
+        if iteration <= 40:
+            return noisy(iteration)
+        return 1.2 * noisy(iteration) if treatment.lr_factor(45) < 1 else 10.0
+
+    story = Story(loss, Recovery(check_iterations=20), keep=100, find=above(5.0, "divergence")).go(300)
+    assert story.steps == ["lower_lr", "lower_lr", "roll_back", "helped"]
 
 
 def test_one_wild_batch_is_left_out_of_a_spike() -> None:
@@ -239,7 +257,7 @@ def test_what_nothing_helps_is_given_up_after_so_many_repairs(max_repairs: int) 
     story = Story(lambda i, t: noisy(i) if i < 45 else NAN, Recovery(max_repairs=max_repairs), keep=100).go(
         300
     )
-    ladder = ["skip", "clip", "lower_lr", "roll_back"]
+    ladder = ["skip", "clip", "lower_lr", "lower_lr"]
     assert story.steps == [*ladder[:max_repairs], "lost"]
     assert story.decisions[-1].why == f"{max_repairs} repairs were made (monitor.max_repairs)"
 
@@ -342,9 +360,14 @@ def test_resumed_it_decides_what_it_would_have_decided(
 )
 def test_levels_have_no_scale(losses: list[float], back: float, far: float) -> None:
     level = Level.of(losses)
-    assert level.is_back([back]) and not level.is_far_above(back)
-    assert level.is_far_above(far) and not level.is_back([far])
-    assert not level.is_back([NAN, NAN, back]) and level.is_far_above(NAN)
+    assert level.is_back([back], 0.5) and not level.is_far_above(back)
+    assert level.is_far_above(far) and not level.is_back([far], 0.5)
+    assert not level.is_back([NAN, NAN, back], 0.5) and level.is_far_above(NAN)
+
+
+@pytest.mark.parametrize(("number", "is_back"), [(1, True), (4, True), (16, False)])
+def test_many_losses_tell_more_than_one(number: int, is_back: bool) -> None:
+    assert Level(loss=1.0, spread=0.1).is_back([1.15] * number, 0.1) == is_back
 
 
 def test_a_treatment_is_a_function_of_the_iteration() -> None:
