@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,7 +17,7 @@ from sdpose.explain.bench import Bench
 from sdpose.explain.case import Case, checkpoints_of
 from sdpose.explain.deadline import Deadline
 from sdpose.explain.replay import Replay
-from sdpose.explain.symptom import not_finite
+from sdpose.explain.symptom import Usual, not_finite
 from sdpose.models.weights import load_model_weights
 from sdpose.training.checkpoint import load_checkpoint
 from sdpose.training.progress import Progress
@@ -27,13 +28,26 @@ MOST_ITERATIONS = 200
 CLOSE = 1e-3
 
 
-def starts_damaged(film: Replay) -> bool:
-    """Whether already the first batches from the saved state all give values that are not finite."""
-    return bool(film.baseline) and all(not_finite(lived) is not None for lived in film.baseline)
+def starts_damaged(case: Case, film: Replay) -> bool:
+    """Whether the first batches from the saved state already show the fault: none is finite, or all are too high.
+
+    Too high is nearer to what the alert saw than to the best that the run had, where it tells of that.
+    """
+    if not film.baseline:
+        return False
+    if all(not_finite(lived) is not None for lived in film.baseline):
+        return True
+    level, incident = Usual.of(film.baseline).level("loss"), case.incident
+    best = incident.evidence.get("best") if incident is not None and incident.kind == "divergence" else None
+    if incident is None or level is None or not best or not incident.value:
+        return False
+    return level > math.sqrt(best * incident.value)
 
 
 def go_back(case: Case, bench: Bench, deadline: Deadline) -> Case | None:
     """Put the bench at an earlier state of the same run; the case with its new source, or None without one."""
+    if case.from_start:
+        return None
     for source in _sources(case):
         if source is None:
             if _stand_at_start(case, bench, deadline):

@@ -97,7 +97,7 @@ def _play_again(
     bench.load(case.checkpoint)
     symptom = _symptom(case)
     film = replay(bench, symptom, case.iteration, notebook.deadline, progress)
-    if starts_damaged(film) and (earlier := go_back(case, bench, notebook.deadline)) is not None:
+    while starts_damaged(case, film) and (earlier := go_back(case, bench, notebook.deadline)) is not None:
         case = earlier
         film = replay(bench, symptom, case.iteration, notebook.deadline, progress)
     if film.onset is None:

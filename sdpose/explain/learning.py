@@ -23,8 +23,11 @@ LEARNING_KINDS = ("no_learning", "dead_heatmaps", "dead_tokens", "gradient_vanis
 # Enough to see a loss fall, few enough for a CPU.
 NUM_STEPS = 30
 NUM_SAMPLES = 8
-# One batch seen so often is learnt when its loss falls to this part.
+# One batch seen so often is learnt when its loss falls to this part of what it was and of what empty maps would give;
+# a change helps when it ends so far below the run's own way.
 LEARNT = 0.7
+# Other learning rates that are tried.
+FACTORS = {"lower": 0.1, "higher": 10.0}
 # Below this share of their own scale the tokens of different images are the same.
 SAME_TOKENS = 1e-3
 
@@ -45,33 +48,42 @@ def explain_learning(case: Case, bench: Bench, film: Replay, notebook: Notebook)
     dead, unreached = _ask_alive(bench, batch, notebook), _ask_gradients(bench, batch, notebook)
     lr = bench.next_lr()
     decay = bench.optimizer.param_groups[0].get("weight_decay") or 0.0
-    trials = [
-        _Trial("as_it_is"),
-        _Trial("lower", StepRules(lr_factor=0.1)),
-        _Trial("higher", StepRules(lr_factor=10)),
-    ]
+    trials = [_Trial("as_it_is"), *(_Trial(name, StepRules(lr_factor=f)) for name, f in FACTORS.items())]
     if decay > 0:
         trials.append(_Trial("no_decay", StepRules(weight_decay=0.0)))
     trials.append(_Trial("fresh", fresh=True))
-    learns: dict[str, bool] = {}
+    empty = _loss_of_empty_maps(bench, batch)
+    ends: dict[str, float] = {}
+    learnt = False
     for trial in trials:
 
         def learn(trial: _Trial = trial) -> Answer:
             first, last = _learn(bench, batch, trial)
-            numbers = {"first": shown(first), "last": shown(last), "steps": NUM_STEPS}
-            if math.isfinite(last) and last <= LEARNT * first:
+            ends[trial.name] = last if math.isfinite(last) else math.inf
+            own_way = trial.name == "as_it_is"
+            bound = min(first, empty) if own_way else ends.get("as_it_is", first)
+            numbers = {"first": shown(first), "last": shown(last), "empty": shown(empty)}
+            if last <= LEARNT * bound:
                 return Answer("healthy", "answer.learns", numbers)
             return Answer("fault", "answer.does_not_learn", numbers)
 
         numbers = {"lr": shown(lr * trial.rules.lr_factor), "decay": shown(decay), "steps": NUM_STEPS}
-        answer = notebook.ask(f"learn.{trial.name}", learn, **numbers)
-        if answer.outcome != "skipped":
-            learns[trial.name] = answer.is_healthy
-        if trial.name == "as_it_is" and answer.is_healthy:
+        healthy = notebook.ask(f"learn.{trial.name}", learn, **numbers).is_healthy
+        if trial.name == "as_it_is" and healthy:
+            learnt = True
             break
-    return compose(
-        case, bench.machine, notebook, _conclude(case, learns, dead, unreached, lr, decay), film=film
-    )
+        if not healthy and trial.name != "as_it_is":
+            ends.pop(trial.name, None)
+    conclusion = _conclude(case, ends, learnt, unreached=[] if dead else unreached, lr=lr, decay=decay)
+    return compose(case, bench.machine, notebook, conclusion, film=film)
+
+
+def _loss_of_empty_maps(bench: Bench, batch: Batch) -> float:
+    """What heatmaps of zeros would cost: the published loss, summed over the cycles."""
+    with bench.unmoved(), torch.no_grad():
+        result = bench.computation.run(batch[0])
+    per_joint = result.target.square().mean(dim=(2, 3)) * result.weight[..., 0]  # (N, K)
+    return float(per_joint.mean()) * len(result.cycles)
 
 
 def _ask_alive(bench: Bench, batch: Batch, notebook: Notebook) -> bool:
@@ -148,44 +160,33 @@ def _few(batch: Batch) -> Batch:
 
 
 def _conclude(
-    case: Case, learns: dict[str, bool], dead: bool, unreached: list[str], lr: float, decay: float
+    case: Case, ends: dict[str, float], learnt: bool, *, unreached: list[str], lr: float, decay: float
 ) -> Conclusion:
+    """`ends` are the last losses of the run's own way and of the changes that helped."""
     resume: Phrase = ("action.resume", {"path": str(case.checkpoint.path)})
-    old = case.settings.optimizer.lr
-    if unreached and len(unreached) > 1 and not dead:
+    if len(unreached) > 1:
         numbers = {"num": len(unreached), "first": unreached[0]}
+        actions: list[Phrase] = [("action.check", _config(case))]
+        return Conclusion("settings", ("verdict.learning.unreached", numbers), actions=actions)
+    if learnt:
+        labels: Phrase = ("action.labels", {"ann_file": case.settings.data.train.ann_file})
+        actions = [("action.check", _config(case)), labels]
+        return Conclusion("data", ("verdict.learning.data", {"steps": NUM_STEPS}), actions=actions)
+    helped = {name: end for name, end in ends.items() if name != "as_it_is"}
+    best = min(helped, key=lambda name: helped[name]) if helped else None
+    if best in FACTORS:
+        factor, old = FACTORS[best], case.settings.optimizer.lr
+        rates = {"lr": shown(lr), "new": shown(lr * factor)}
+        change: Phrase = ("action.lr", {"old": f"{old:g}", "new": f"{old * factor:g}"})
+        return Conclusion("settings", (f"verdict.learning.{best}", rates), actions=[change, resume])
+    if best == "no_decay":
+        change = ("action.weight_decay", {"old": shown(decay)})
         return Conclusion(
-            "settings", ("verdict.learning.unreached", numbers), actions=[("action.check", _config(case))]
+            "settings", ("verdict.learning.no_decay", {"decay": shown(decay)}), actions=[change, resume]
         )
-    if learns.get("as_it_is"):
-        return Conclusion(
-            "data",
-            ("verdict.learning.data", {"steps": NUM_STEPS}),
-            actions=[
-                ("action.check", _config(case)),
-                ("action.labels", {"ann_file": case.settings.data.train.ann_file}),
-            ],
-        )
-    for name, factor in (("lower", 0.1), ("higher", 10.0)):
-        if learns.get(name):
-            new = f"{old * factor:g}"
-            return Conclusion(
-                "settings",
-                (f"verdict.learning.{name}", {"lr": shown(lr), "new": shown(lr * factor)}),
-                actions=[("action.lr", {"old": f"{old:g}", "new": new}), resume],
-            )
-    if learns.get("no_decay"):
-        return Conclusion(
-            "settings",
-            ("verdict.learning.no_decay", {"decay": shown(decay)}),
-            actions=[("action.weight_decay", {"old": shown(decay)}), resume],
-        )
-    if learns.get("fresh"):
-        return Conclusion(
-            "state",
-            ("verdict.learning.fresh", {}),
-            actions=[("action.anew", {}), ("action.earlier", {"work_dir": str(case.work_dir)})],
-        )
+    if best == "fresh":
+        actions = [("action.anew", {}), ("action.earlier", {"work_dir": str(case.work_dir)})]
+        return Conclusion("state", ("verdict.learning.fresh", {}), actions=actions)
     return Conclusion(
         None, ("verdict.learning.unclear", {"steps": NUM_STEPS}), actions=[("action.plateau", {})]
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
@@ -28,7 +27,10 @@ from sdpose.training.distributed import World
 def work_dir(tmp_path_factory: pytest.TempPathFactory, people: Path) -> Path:
     """Two healthy epochs, gradients of two batches averaged for a step."""
     folder = tmp_path_factory.mktemp("healthy")
-    accumulate = ("optimizer_config.type=GradientCumulativeOptimizerHook", "optimizer_config.cumulative_iters=2")
+    accumulate = (
+        "optimizer_config.type=GradientCumulativeOptimizerHook",
+        "optimizer_config.cumulative_iters=2",
+    )
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     assert train(tiny_config(folder, people), "runtime.limit_train_batches=3", *accumulate) == 0
@@ -42,11 +44,11 @@ def case(work_dir: Path) -> Case:
 
 
 @pytest.fixture
-def bench(case: Case) -> Iterator[Bench]:
+def bench(case: Case) -> Bench:
     machine = choose_machine(case.settings, World().device)
     bench = Bench(case.settings, UserCode(), machine, seed=1, base_lr=case.base_lr)
     bench.load(case.checkpoint)
-    yield bench
+    return bench
 
 
 def weights(bench: Bench) -> dict[str, torch.Tensor]:
@@ -70,7 +72,9 @@ def test_a_log_that_says_something_else_is_noticed(bench: Bench, tmp_path: Path)
         json.dumps({"mode": "train", "epoch": 2, "iter": number, "loss": loss})
         for number, loss in enumerate([losses[0], losses[1] * 2, losses[2]], start=1)
     ]
-    (tmp_path / "20260101_000000.log.json").write_text("\n".join(['{"env_info": ""}', *lines, '{"mode": "tr']))
+    (tmp_path / "20260101_000000.log.json").write_text(
+        "\n".join(['{"env_info": ""}', *lines, '{"mode": "tr'])
+    )
     comparison = compare_with_log(tmp_path, film.lived, epoch_length=3, interval=1)
     assert comparison.num_lines == 3
     assert comparison.first_difference is not None
@@ -132,7 +136,7 @@ def test_another_batch_size_cannot_be_played_again(case: Case) -> None:
     runtime = case.settings.runtime.model_copy(update={"limit_train_batches": None})
     settings = case.settings.model_copy(update={"data": data, "runtime": runtime})
     bench = Bench(settings, UserCode(), choose_machine(settings, World().device), seed=1)
-    with pytest.raises(SdposeError, match="was saved by a run of 3 iterations an epoch.*there are 2"):
+    with pytest.raises(SdposeError, match=r"was saved by a run of 3 iterations an epoch.*there are 2"):
         bench.load(case.checkpoint)
 
 

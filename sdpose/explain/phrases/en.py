@@ -222,27 +222,27 @@ TEXTS: Mapping[str, str] = {
     "ask.gradients": "Do gradients reach every parameter?",
     "answer.reached": "yes",
     "answer.unreached": "not {num} of them, first {first}",
-    "ask.learn.as_it_is": "{steps} steps on 8 samples, as configured (lr {lr})?",
-    "ask.learn.lower": "The same with a tenth of the learning rate ({lr})?",
-    "ask.learn.higher": "The same with ten times the learning rate ({lr})?",
-    "ask.learn.no_decay": "The same with weight_decay 0 instead of {decay}?",
-    "ask.learn.fresh": "The same from fresh random weights?",
-    "answer.learns": "learns them: loss {first} -> {last}",
-    "answer.does_not_learn": "does not: loss {first} -> {last}",
+    "ask.learn.as_it_is": "Are 8 samples learnt in {steps} steps as configured (lr {lr})?",
+    "ask.learn.lower": "Far better with a tenth of the learning rate ({lr})?",
+    "ask.learn.higher": "Far better with ten times the learning rate ({lr})?",
+    "ask.learn.no_decay": "Far better with weight_decay 0 instead of {decay}?",
+    "ask.learn.fresh": "Far better from fresh random weights?",
+    "answer.learns": "yes: loss {first} -> {last} (empty heatmaps: {empty})",
+    "answer.does_not_learn": "no: loss {first} -> {last} (empty heatmaps: {empty})",
     "verdict.learning.unreached": "{num} parameters get no gradient, first {first}: part of the model cannot "
     "learn.",
     "verdict.learning.data": "Model and settings are able to learn: 8 samples in {steps} steps. What holds the "
     "run up is the whole of the data: labels that do not fit their pictures, augmentation that is too strong, "
     "or too little time.",
-    "verdict.learning.lower": "The learning rate is too high: at {lr} not even 8 samples are learnt, at {new} "
-    "they are.",
-    "verdict.learning.higher": "The learning rate is too low: at {lr} not even 8 samples are learnt, at {new} "
-    "they are.",
+    "verdict.learning.lower": "The learning rate is too high: 8 samples are learnt far better at {new} than at "
+    "{lr}.",
+    "verdict.learning.higher": "The learning rate is too low: 8 samples are learnt far better at {new} than at "
+    "{lr}.",
     "verdict.learning.no_decay": "Weight decay of {decay} holds the weights down: without it 8 samples are "
-    "learnt.",
-    "verdict.learning.fresh": "These weights learn nothing any more; fresh ones do.",
-    "verdict.learning.unclear": "None of the changes tried lets 8 samples be learnt in {steps} steps. Near the "
-    "start of a run that is usual (docs/plateau.md).",
+    "learnt far better.",
+    "verdict.learning.fresh": "These weights hardly learn any more; fresh ones do far better in as many steps.",
+    "verdict.learning.unclear": "None of the changes tried learns 8 samples clearly better in {steps} steps. "
+    "Near the start of a run that is usual (docs/plateau.md).",
     "action.check": "look at data and settings: sdpose check {config}",
     "action.labels": "look at the joints drawn into the pictures of {ann_file}, left and right, and their order",
     "action.anew": "start anew, with a longer warm-up",
@@ -339,7 +339,7 @@ TEXTS: Mapping[str, str] = {
     "the published config",
     "action.statistics": "train longer, or with a larger batch, before evaluating; or use norm_eval=True in "
     "the backbone",
-    "action.flip_pairs": "look at swap and flip pairs in dataset_info: sdpose check {config}",
+    "action.flip_pairs": "look at which joints the skeleton calls left and right: sdpose check {config}",
     "action.learning": "look at why it does not learn: sdpose check {config}",
     "action.whole_test": "evaluate the whole set: sdpose test {config} {checkpoint} --split val",
 }

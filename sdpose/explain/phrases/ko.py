@@ -199,24 +199,24 @@ TEXTS: Mapping[str, str] = {
     "ask.gradients": "모든 parameter에 gradient가 도달하는가?",
     "answer.reached": "예",
     "answer.unreached": "{num}개에는 도달하지 않음, 첫 번째 {first}",
-    "ask.learn.as_it_is": "설정 그대로 sample 8개로 {steps} step (lr {lr})?",
-    "ask.learn.lower": "learning rate를 10분의 1로 ({lr})?",
-    "ask.learn.higher": "learning rate를 10배로 ({lr})?",
-    "ask.learn.no_decay": "weight_decay {decay} 대신 0으로?",
-    "ask.learn.fresh": "새로 초기화한 weight에서?",
-    "answer.learns": "학습됨: loss {first} -> {last}",
-    "answer.does_not_learn": "학습되지 않음: loss {first} -> {last}",
+    "ask.learn.as_it_is": "설정 그대로 (lr {lr}) sample 8개가 {steps} step에 학습되는가?",
+    "ask.learn.lower": "learning rate 10분의 1 ({lr})로 훨씬 나은가?",
+    "ask.learn.higher": "learning rate 10배 ({lr})로 훨씬 나은가?",
+    "ask.learn.no_decay": "weight_decay {decay} 대신 0으로 훨씬 나은가?",
+    "ask.learn.fresh": "새로 초기화한 weight에서 훨씬 나은가?",
+    "answer.learns": "예: loss {first} -> {last} (빈 heatmap: {empty})",
+    "answer.does_not_learn": "아니오: loss {first} -> {last} (빈 heatmap: {empty})",
     "verdict.learning.unreached": "parameter {num}개에 gradient가 없음, 첫 번째 {first}: 모델의 일부가 "
     "학습되지 않음.",
     "verdict.learning.data": "모델과 설정은 학습할 수 있음: sample 8개를 {steps} step에 학습함. 데이터 전체가 "
     "원인: 이미지와 맞지 않는 label, 너무 강한 augmentation, 또는 부족한 시간.",
-    "verdict.learning.lower": "Learning rate가 너무 높음: {lr}로는 sample 8개도 학습되지 않고 {new}로는 학습됨.",
-    "verdict.learning.higher": "Learning rate가 너무 작음: {lr}로는 sample 8개도 학습되지 않고 {new}로는 "
+    "verdict.learning.lower": "Learning rate가 너무 높음: sample 8개가 {lr}보다 {new}에서 훨씬 잘 학습됨.",
+    "verdict.learning.higher": "Learning rate가 너무 작음: sample 8개가 {lr}보다 {new}에서 훨씬 잘 학습됨.",
+    "verdict.learning.no_decay": "weight decay {decay}가 weight를 눌러 놓음: 없애면 sample 8개가 훨씬 잘 "
     "학습됨.",
-    "verdict.learning.no_decay": "weight decay {decay}가 weight를 눌러 놓음: 없애면 sample 8개가 학습됨.",
-    "verdict.learning.fresh": "이 weight로는 더 이상 학습되지 않음; 새 weight로는 학습됨.",
-    "verdict.learning.unclear": "시도한 어떤 변경으로도 sample 8개가 {steps} step에 학습되지 않음. 학습 "
-    "초반에는 흔함 (docs/plateau.md).",
+    "verdict.learning.fresh": "이 weight로는 거의 학습되지 않음; 새 weight는 같은 step에 훨씬 잘 학습됨.",
+    "verdict.learning.unclear": "시도한 어떤 변경으로도 sample 8개가 {steps} step에 뚜렷이 더 잘 학습되지 "
+    "않음. 학습 초반에는 흔함 (docs/plateau.md).",
     "action.check": "데이터와 설정 확인: sdpose check {config}",
     "action.labels": "{ann_file}의 joint를 이미지에 그려 좌우와 순서를 확인",
     "action.anew": "warmup을 더 길게 하여 처음부터 다시 시작",
@@ -308,7 +308,7 @@ TEXTS: Mapping[str, str] = {
     "action.decoding": "heatmap_size, sigma, post_process, modulate_kernel, oks_thr, vis_thr를 공개된 config와 "
     "비교",
     "action.statistics": "평가 전에 더 오래 또는 더 큰 batch로 학습; 또는 backbone에 norm_eval=True",
-    "action.flip_pairs": "dataset_info의 swap과 flip pair 확인: sdpose check {config}",
+    "action.flip_pairs": "skeleton의 좌우 joint 짝 확인: sdpose check {config}",
     "action.learning": "학습되지 않는 이유 확인: sdpose check {config}",
     "action.whole_test": "전체 데이터 평가: sdpose test {config} {checkpoint} --split val",
 }
