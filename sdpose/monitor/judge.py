@@ -23,6 +23,7 @@ from sdpose.monitor.patterns.no_learning import FEW, find_no_learning
 from sdpose.monitor.patterns.overfitting import find_overfitting
 from sdpose.monitor.patterns.spike import find_spikes
 from sdpose.monitor.readers import Series, TrainingLog
+from sdpose.monitor.roles import words_of
 from sdpose.monitor.robust import Floats, noise, smooth, trend
 
 Verdict = Literal["nan", "diverged", "metric_collapse", "no_learning", "overfit", "spike", "healthy"]
@@ -43,6 +44,7 @@ MAX_POINTS = 400
 FEW_POINTS = 8
 # A score that is the same in so many evaluations, to the last digit, is a constant answer.
 FROZEN = 4
+LEARNT_AP = 0.3
 # A share of the loss that is next to nothing while the score is zero.
 HARDLY = 0.05
 
@@ -224,10 +226,12 @@ def _loss_faults(roles: LogRoles, whole: Series, score: Series | None) -> Iterat
         if young
         else None
     )
-    rising = score is not None and (
-        trend(score.values) > 2.0 or (improving and _fraction(score.values[-3:]) > 0.7)
+    learnt = score is not None and (
+        trend(score.values) > 2.0
+        or (improving and _fraction(score.values[-3:]) > 0.7)
+        or _good_precision(score)
     )
-    if stuck is not None and divergence is None and not rising:
+    if stuck is not None and divergence is None and not learnt:
         evidence = {
             "first": stuck.first,
             "last": stuck.last,
@@ -309,6 +313,12 @@ def _ends_near_best(scores: Floats) -> bool:
         return False
     held = smooth(scores, 3)
     return bool(np.median(scores[-3:]) >= 0.85 * held.max()) and bool(scores.max() > scores[0])
+
+
+def _good_precision(score: Series) -> bool:
+    """Whether a mean average precision, which has no level of chance, is one that must have been learnt."""
+    is_precision = bool({"ap", "map"} & {word.rstrip("0123456789") for word in words_of(score.name)})
+    return is_precision and _fraction(score.values[-3:]) > LEARNT_AP
 
 
 def _fraction(scores: Floats) -> float:

@@ -135,8 +135,9 @@ class Monitor:
 
     def _started(self) -> StepRecords:
         if self._steps is None:
-            self._steps = StepRecords(score=self._score, epoch_length=self.facts.epoch_length)
+            self._steps = StepRecords(score=self._score)
         if not self._has_started:
+            self._steps.epoch_length = self.facts.epoch_length
             resumed_at = max(self._iteration, self.facts.start_iteration)
             self._pending += self.start(replace(self.facts, start_iteration=resumed_at))
         return self._steps
@@ -165,7 +166,7 @@ class Monitor:
         """
         self._epoch, self._iteration = state["epoch"], state["iteration"]
         if "steps" in state:
-            self._steps = StepRecords(score=self._score, epoch_length=self.facts.epoch_length)
+            self._steps = StepRecords(score=self._score)
             self._steps.load_state_dict(state["steps"])
         for name, hook in zip(self._names, self.hooks, strict=True):
             if name not in state["hooks"] or name in self._failed:

@@ -15,8 +15,7 @@ from sdpose.monitor.watched import Watched, good_score
 
 # A short run is looked at more often: so many checks it shall have, though never more often than the user says.
 CHECKS_A_RUN = 120
-# A run of so few epochs learns within one; then checks are counted, not epochs.
-FEW_EPOCHS, CHECKS_BEFORE_LEARNING = 10, 40
+CHECKS_BEFORE_LEARNING = 40
 # The same fault is said again after so many checks.
 COOLDOWN_CHECKS = 10
 
@@ -47,7 +46,7 @@ class Panel:
             "divergence": detectors.Divergence(
                 check_interval=interval, warmup_iterations=warmup, metric=loss
             ),
-            "no_learning": _no_learning(facts, interval, loss, score),
+            "no_learning": _no_learning(facts, interval, watched, loss, score),
             "metric_collapse": detectors.MetricCollapse(metric=score, total_epochs=facts.total_epochs),
             "performance_drop": detectors.PerformanceDrop(
                 performance_drop_threshold=performance_drop_threshold, metric=score
@@ -92,16 +91,16 @@ class Panel:
         self._last = state.get("last")
 
 
-def _no_learning(facts: RunFacts, interval: int, loss: str, score: str) -> Detector:
-    few = facts.total_epochs is None or facts.total_epochs < FEW_EPOCHS
-    patience = {"epochs_before": 0, "checks_before": CHECKS_BEFORE_LEARNING} if few else {}
+def _no_learning(facts: RunFacts, interval: int, watched: Watched, loss: str, score: str) -> Detector:
+    # Of a run of others nobody knows how long its epochs are, nor that its first steps say nothing.
+    patience = {"epochs_before": 0, "checks_before": CHECKS_BEFORE_LEARNING, "checks_skipped": 0}
     return detectors.NoLearning(
         check_interval=interval,
         warmup_iterations=facts.warmup_iterations,
         metric=loss,
         score=score,
         good_score=good_score(score),
-        **patience,
+        **({} if watched == OURS else patience),
     )
 
 

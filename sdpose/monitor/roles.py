@@ -25,7 +25,7 @@ _LOSS_WORDS = _set("loss losses nll perplexity ppl elbo cost objective crossentr
 _ERROR_WORDS = _set("mse mae rmse rmsle mape wer cer nme epe mpjpe fid lpips err error")
 _SCORE_WORDS = _set(
     """
-    acc accuracy map ap ar auc auroc auprc f1 fscore iou miou dice pck precision recall psnr ssim bleu rouge
+    acc accuracy map ap ar auc auroc auprc f1 fscore iou miou dice pck precision prec recall psnr ssim bleu rouge
     r2 oks top1 top5 kappa mcc reward return success score fitness specificity sensitivity meteor cider ndcg
     mrr em
     """

@@ -23,7 +23,7 @@ class StepRecords:
     def __init__(self, *, score: str | None = None, epoch_length: int | None = None) -> None:
         """`score`: a name that belongs to the validation whatever it sounds like."""
         self._score = score
-        self._epoch_length = epoch_length or 0
+        self.epoch_length = epoch_length
         self._iteration = 0
         self._offset = 0
         self._step: int | None = None
@@ -49,8 +49,8 @@ class StepRecords:
             self._iteration = self._offset + _whole(step)
         if epoch is not None:
             self._epoch = _epoch(epoch)
-        elif self._epoch_length:
-            self._epoch = max(0, self._iteration - 1) // self._epoch_length + 1
+        elif self.epoch_length:
+            self._epoch = max(0, self._iteration - 1) // self.epoch_length + 1
         found = [self._record("train", _worth_watching(_with_total(train)))] if train else []
         return [*found, self._record("val", evaluated)] if evaluated else found
 
@@ -67,7 +67,7 @@ class StepRecords:
         self._iteration = self._offset + number
 
     def _record(self, mode: Mode, values: Mapping[str, Any]) -> Record:
-        iteration, length = self._iteration, self._epoch_length
+        iteration, length = self._iteration, self.epoch_length or 0
         return Record(
             mode=mode,
             epoch=self._epoch,

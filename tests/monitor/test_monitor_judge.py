@@ -142,6 +142,13 @@ def test_no_learning(level: float) -> None:
     assert judged(late).verdict == "healthy"
 
 
+def test_who_went_on_from_good_weights_need_not_fall() -> None:
+    rng = np.random.default_rng(8)
+    flat = series("loss", 0.005 * np.exp(rng.normal(size=60) * 0.05))
+    assert judged(flat, series("AP", np.full(6, 0.64), mode="val", every=10)).verdict == "healthy"
+    assert judged(flat, series("AP", [0.02, 0.03, 0.02, 0.03], mode="val", every=10)).verdict == "no_learning"
+
+
 def test_a_score_of_zero() -> None:
     zeros = series("metrics/mAP50-95(P)", np.zeros(20), mode="val", every=10)
     assert judged(series("loss", falling()), zeros).verdict == "metric_collapse"

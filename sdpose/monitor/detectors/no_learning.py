@@ -43,6 +43,7 @@ class NoLearning(Detector):
         good_score: float = GOOD_AP,
         epochs_before: int = EPOCHS_BEFORE,
         checks_before: int = CHECKS_BEFORE,
+        checks_skipped: int = CHECKS_SKIPPED,
     ) -> None:
         """`good_score`: the share of a full score that nobody gets by chance; `epochs_before` 0: no matter when."""
         self.check_interval = whole_number("NoLearning", "check_interval", check_interval)
@@ -52,6 +53,7 @@ class NoLearning(Detector):
         self.good_score = number_between("NoLearning", "good_score", good_score, 0.0, 1.0)
         self.epochs_before = whole_number("NoLearning", "epochs_before", epochs_before, at_least=0)
         self.checks_before = whole_number("NoLearning", "checks_before", checks_before)
+        self.checks_skipped = whole_number("NoLearning", "checks_skipped", checks_skipped, at_least=0)
         self.metric, self.score = metric, score
         self._history = CheckHistory(self.check_interval)
         self._scores: list[float] = []
@@ -78,7 +80,7 @@ class NoLearning(Detector):
         empty = self._peak is not None and self._peak < EMPTY_PEAK
         finds_joints = self._accuracy is not None and self._accuracy > FOUND_SHARE
         # Empty maps are the proof that nothing was learnt: how the random ones went before does not matter then.
-        skipped = len(self._history) // 2 if empty else CHECKS_SKIPPED
+        skipped = len(self._history) // 2 if empty else self.checks_skipped
         found = find_no_learning(self._history.means[skipped:])
         rising = trend(self._scores) > 1.9 or self._is_good()
         if finds_joints or rising:

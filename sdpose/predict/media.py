@@ -1,0 +1,116 @@
+"""What there is to look at: images, folders of them, patterns, films, a camera."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from sdpose.errors import SdposeError
+
+Image = NDArray[np.uint8]
+Kind = Literal["image", "video", "camera"]
+
+IMAGE_SUFFIXES = frozenset([".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"])
+VIDEO_SUFFIXES = frozenset([".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg"])
+_FALLBACK_FPS = 25.0
+
+
+@dataclass(frozen=True)
+class Medium:
+    """One image, film or camera; `name` is what it is called in the results."""
+
+    kind: Kind
+    name: str
+    path: Path
+
+
+def find_media(inputs: Sequence[str]) -> list[Medium]:
+    """All media of the inputs, sorted within each, each once. Raises SdposeError where an input gives none.
+
+    An input is a file, a folder (searched through), a pattern such as 'shots/*.jpg', or a camera: 0, 1 ...
+    """
+    found: dict[str, Medium] = {}
+    for text in inputs:
+        media = list(_media_of(text))
+        if not media:
+            raise SdposeError(
+                f"{text}: no image or film in it; looked for {', '.join(sorted(IMAGE_SUFFIXES | VIDEO_SUFFIXES))}"
+            )
+        found.update((str(medium.path), medium) for medium in media)
+    return list(found.values())
+
+
+def _media_of(text: str) -> Iterator[Medium]:
+    path = Path(text)
+    if text.isdigit() and not path.exists():
+        yield Medium("camera", f"camera {text}", path)
+        return
+    if path.is_dir():
+        for each in sorted(path.rglob("*")):
+            kind = _kind(each)
+            if kind is not None and each.is_file():
+                yield Medium(kind, each.relative_to(path).as_posix(), each)
+        return
+    if path.is_file():
+        yield Medium(_kind(path) or "image", path.name, path)
+        return
+    matches = sorted(glob.glob(text, recursive=True))  # noqa: PTH207 - Path.glob refuses absolute patterns
+    if not matches:
+        raise SdposeError(f"{text}: no such file or folder, and no file fits it as a pattern")
+    for match in matches:
+        kind = _kind(Path(match))
+        if kind is not None:
+            yield Medium(kind, Path(match).name, Path(match))
+
+
+def _kind(path: Path) -> Kind | None:
+    suffix = path.suffix.lower()
+    return "image" if suffix in IMAGE_SUFFIXES else "video" if suffix in VIDEO_SUFFIXES else None
+
+
+def read_image(path: Path) -> Image:
+    """(H, W, 3) uint8 BGR, without EXIF rotation, as in training. Raises SdposeError if it is no image."""
+    try:
+        data = np.frombuffer(path.read_bytes(), np.uint8)
+    except OSError as error:
+        raise SdposeError(f"{path}: cannot be read: {error.strerror}") from error
+    image = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION) if len(data) else None
+    if image is None:
+        raise SdposeError(f"{path}: is no image that OpenCV can decode")
+    return np.asarray(image, np.uint8)
+
+
+class Film:
+    """Frames of a film or a camera, one after the other."""
+
+    def __init__(self, medium: Medium) -> None:
+        """Raises SdposeError when it cannot be opened."""
+        source: str | int = int(medium.path.name) if medium.kind == "camera" else str(medium.path)
+        self.medium = medium
+        self._capture = cv2.VideoCapture(source)
+        if not self._capture.isOpened():
+            why = "no such camera" if medium.kind == "camera" else "is no film that OpenCV can decode"
+            raise SdposeError(f"{medium.path}: {why}")
+        fps = float(self._capture.get(cv2.CAP_PROP_FPS))
+        self.fps = fps if 1.0 <= fps <= 1000.0 else _FALLBACK_FPS
+        count = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
+        self.num_frames = count if count > 0 else None
+        """As the file claims; None for a camera."""
+
+    def __iter__(self) -> Iterator[Image]:
+        while True:
+            ok, frame = self._capture.read()
+            if not ok:
+                return
+            yield np.asarray(frame, np.uint8)
+
+    def close(self) -> None:
+        """Let the file or camera go."""
+        self._capture.release()
