@@ -77,7 +77,7 @@ def look(bench: Bench, batch: Batch) -> Look:
                 # Made first, but known only now.
                 recorder.add("target", "target", result.target)
                 recorder.add("target", "target weight", result.weight)
-                recorder.add("forward", "images", result.images, first=True)
+                recorder.put_first("forward", "images", result.images)
                 loss = total_loss(result.terms)
                 if loss.requires_grad:
                     loss.backward()
@@ -107,17 +107,24 @@ class _Recorder:
         self.suffix = ""
         self._sizes: dict[Phase, dict[str, Tensor]] = {phase: {} for phase in self._ORDER}
 
+    def add(self, phase: Phase, name: str, tensor: Tensor) -> str:
+        """Note a tensor of floats; gives the name under which it stands: a module's second call is its cycle 2."""
+        free = self._free(self._sizes[phase], name + self.suffix)
+        self.put(phase, free, tensor)
+        return free
+
     @torch.no_grad()
-    def add(self, phase: Phase, name: str, tensor: Tensor | None, *, first: bool = False) -> None:
-        """Note a tensor; one that is not of floats is passed over."""
-        if tensor is None or not tensor.is_floating_point() or tensor.numel() == 0:
-            return
-        entries = self._sizes[phase]
-        size = tensor.detach().abs().amax().double().reshape(())
-        if first:
-            self._sizes[phase] = {name + self.suffix: size, **entries}
-        else:
-            entries[self._free(entries, name + self.suffix)] = size
+    def put(self, phase: Phase, name: str, tensor: Tensor) -> None:
+        """Note a tensor under this very name."""
+        if tensor.is_floating_point() and tensor.numel() > 0:
+            self._sizes[phase][name] = tensor.detach().abs().amax().double().reshape(())
+
+    def put_first(self, phase: Phase, name: str, tensor: Tensor) -> None:
+        """Note a tensor that was made before all others of its phase."""
+        others = self._sizes[phase]
+        self._sizes[phase] = {}
+        self.put(phase, name + self.suffix, tensor)
+        self._sizes[phase].update(others)
 
     def add_once(self, phase: Phase, name: str, tensor: Tensor) -> None:
         """Like `add`, unless there is one of this name."""
@@ -148,9 +155,9 @@ def _recorded(model: nn.Module, recorder: _Recorder) -> Iterator[None]:
     def watch(name: str, tensor: Any) -> None:
         if not isinstance(tensor, Tensor):
             return
-        recorder.add("forward", name, tensor)
+        noted = recorder.add("forward", name, tensor)
         if tensor.requires_grad:
-            tensor.register_hook(lambda gradient: recorder.add("backward", name, gradient))
+            tensor.register_hook(lambda gradient: recorder.put("backward", noted, gradient))
 
     handles = []
     for name, module in model.named_modules():

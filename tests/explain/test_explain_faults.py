@@ -95,6 +95,18 @@ def test_a_loss_that_breaks_by_rounding_is_numerics(tmp_path: Path, people: Path
     assert "float64" in found.actions[0]
 
 
+def test_a_loss_that_only_breaks_in_mixed_precision_is_numerics(tmp_path: Path, people: Path) -> None:
+    # 1 + 0.0039 is 1 in bfloat16, and its logarithm 0.
+    own = "small = (-0.011 * heatmaps.detach().min()).to(heatmaps.dtype)\nreturn 1e-6 / torch.log(1 + small).float()"
+    assert train(tiny_config(tmp_path, people, own_loss=own), "runtime.precision=bf16") == 1
+    found = explained(tmp_path / "work")
+    assert (found.reproduced, found.cause) == (True, "numerics")
+    outcomes = by_name(found)
+    assert outcomes["float32"] == "healthy"
+    assert "float64" not in outcomes
+    assert "runtime.precision=fp32" in found.actions[0]
+
+
 @pytest.mark.parametrize("lr", ["1e30", "300.0"])
 def test_a_rate_far_too_high_is_the_settings(tmp_path: Path, people: Path, lr: str) -> None:
     options = [f"optimizer.lr={lr}", f"lr_config.warmup_ratio={1e-9 / float(lr)}", *LATE_BLOW]

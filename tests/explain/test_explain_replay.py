@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import socket
 from itertools import islice
 from pathlib import Path
 
 import pytest
 import torch
 from planted_faults import tiny_config, train
+from tiny_runs import type_in
 
 from sdpose.assemble.machine import choose_machine
 from sdpose.assemble.user_code import UserCode
@@ -129,6 +131,30 @@ def test_the_share_of_two_ranks_is_their_mean(case: Case) -> None:
     assert both.loss_per_rank == tuple(alone)
     assert both.values["loss"] == pytest.approx(sum(alone) / 2)
     assert not set(batch[0].indices.tolist()) & set(batch[1].indices.tolist())
+
+
+def test_a_run_of_two_processes_is_lived_through_in_one(tmp_path: Path, people: Path) -> None:
+    config = tiny_config(tmp_path, people)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    options = ["--seed", "1", "--cfg-options", "data.samples_per_gpu=4"]
+    ended = type_in("bash", "tools/dist_train.sh", config, 2, *options, PORT=port)
+    assert ended.code == 0, ended
+    case = find_case(tmp_path / "work" / "epoch_1.pth", iteration=8)
+    assert case.world_size == 2
+    machine = choose_machine(case.settings, World().device)
+    bench = Bench(case.settings, UserCode(), machine, seed=1, world_size=2, base_lr=case.base_lr)
+    bench.load(case.checkpoint)
+    film = replay(bench, Symptom(), 8, Deadline(None), lambda what, done, total: None)
+    comparison = compare_with_log(tmp_path / "work", film.lived, epoch_length=4, interval=1)
+    assert (comparison.num_lines, comparison.first_difference) == (4, None)
+    saved = load_checkpoint(tmp_path / "work" / "epoch_2.pth").state_dict
+    differences = [
+        float((tensor.double() - saved[name].double()).abs().max()) for name, tensor in weights(bench).items()
+    ]
+    # Gradients are summed in another order, and Adam makes whole steps of what is nearly nothing.
+    assert max(differences) < 1e-3
 
 
 def test_another_batch_size_cannot_be_played_again(case: Case) -> None:
