@@ -40,13 +40,21 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "picture": (BELOW_FIT | {"assemble"}, {"numpy", "cv2"}),
     "past_evaluations": ({"evaluation", "training"}, set()),
     "trained_model": (BELOW_FIT | {"assemble"}, {"torch"}),
-    "predict": (BELOW_FIT | {"assemble", "trained_model"}, {"numpy", "torch", "cv2", "supervision"}),
-    "evaluate": (BELOW_FIT | {"assemble", "picture", "past_evaluations"}, {"torch", "numpy"}),
+    "predict": (
+        BELOW_FIT | {"assemble", "trained_model"},
+        {"numpy", "torch", "cv2", "supervision", "onnxruntime"},
+    ),
+    "evaluate": (BELOW_FIT | {"assemble", "past_evaluations"}, {"torch"}),
+    "evaluate_checkpoint": (BELOW_FIT | {"assemble", "evaluate", "picture"}, {"numpy"}),
     "explain": (BELOW_FIT | {"assemble"}, {"torch", "numpy"}),
     "run": (BELOW_FIT | {"assemble", "evaluate"}, {"torch"}),
     "fit": (BELOW_FIT | {"assemble", "evaluate", "explain", "run"}, {"torch"}),
     "check": (BELOW_FIT | {"assemble"}, {"torch", "numpy", "cv2"}),
     "verify": (BELOW_FIT | {"assemble", "fit"}, {"torch"}),
+    "integrations": (
+        {"monitor"},
+        {"torch", "lightning", "pytorch_lightning", "transformers", "mmengine", "mmcv"},
+    ),
 }
 FREE_ROOMS = {"cli"}
 # Imported in the function that needs them, with the command that installs them when they are missing.

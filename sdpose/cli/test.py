@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     from sdpose.cli.console import EvaluationConsole
     from sdpose.config.settings import load_settings
     from sdpose.errors import SdposeError
-    from sdpose.evaluate import EvaluateOptions, evaluate_checkpoint
+    from sdpose.evaluate_checkpoint import EvaluateOptions, evaluate_checkpoint
 
     unknown = [metric for metric in args.eval if metric != "mAP"]
     if unknown:

@@ -32,7 +32,7 @@ def test_the_interval_stands_beside_ap_and_the_old_lines_stay(
 ) -> None:
     assert run_test(repository, people, tmp_path) == 0
     shown = capsys.readouterr().out
-    found = re.search(r"^AP (\S+) \[(\S+), (\S+)\], the 95 % interval over 24 images$", shown, re.MULTILINE)
+    found = re.search(r"^95 % interval over 24 images: AP (\S+) \[(\S+), (\S+)\]$", shown, re.MULTILINE)
     assert found, shown
     ap, low, high = map(float, found.groups())
     assert 0.3 < low < ap < high < 1
