@@ -112,6 +112,17 @@ class Monitor:
         """
         if records is not None:
             return self._observe(records)
+        return self.observe_values(values, step=step, epoch=epoch, val=val)
+
+    def observe_values(
+        self,
+        values: Mapping[str, float],
+        *,
+        step: int | None = None,
+        epoch: float | None = None,
+        val: Mapping[str, float] | None = None,
+    ) -> tuple[Alert, ...]:
+        """`observe` for values whose names are not known beforehand: one may be called "step"."""
         steps = self._started()
         return self._said(self._observe(steps.records(step, epoch, values, val)))
 

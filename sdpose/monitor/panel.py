@@ -11,16 +11,13 @@ from sdpose.monitor.detector import Detector
 from sdpose.monitor.finding import Finding
 from sdpose.monitor.hooks import RunFacts
 from sdpose.monitor.record import Record
-from sdpose.monitor.watched import Watched, good_score
+from sdpose.monitor.watched import OURS, Watched, good_score
 
 # A short run is looked at more often: so many checks it shall have, though never more often than the user says.
 CHECKS_A_RUN = 120
 CHECKS_BEFORE_LEARNING = 40
 # The same fault is said again after so many checks.
 COOLDOWN_CHECKS = 10
-
-
-OURS = Watched(loss="loss", score="AP")
 
 
 class Panel:
@@ -100,7 +97,7 @@ def _no_learning(facts: RunFacts, interval: int, watched: Watched, loss: str, sc
         metric=loss,
         score=score,
         good_score=good_score(score),
-        **({} if watched == OURS else patience),
+        **({} if watched.ours else patience),
     )
 
 

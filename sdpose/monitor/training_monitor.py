@@ -17,7 +17,7 @@ from sdpose.monitor.panel import Panel
 from sdpose.monitor.parameters import yes_or_no
 from sdpose.monitor.record import Record
 from sdpose.monitor.run_statistics import RunStatistics
-from sdpose.monitor.watched import Watched
+from sdpose.monitor.watched import OURS, Watched
 
 STATISTICS_FILE = "training_stats.txt"
 
@@ -52,7 +52,8 @@ class TrainingMonitorHook(Hook):
             performance_drop_threshold=performance_drop_threshold,
         )
         self._finds_names = loss is None or score is None
-        self._watched = Watched(loss=loss, score=score)
+        named = Watched(loss=loss, score=score)
+        self._watched = OURS if (loss, score) == (OURS.loss, OURS.score) else named
         self._facts = RunFacts()
         self.panel = self._make_panel(self._facts, watched=self._watched)
         self.statistics = RunStatistics()

@@ -23,6 +23,8 @@ class Watched:
     """Of evaluations, lower is better."""
     score: str | None = None
     """Of evaluations, higher is better."""
+    ours: bool = False
+    """A run of this project, whose heatmaps and epochs are known."""
 
     def learn(self, record: Record) -> Watched:
         """The same, with names that are not known yet found in this record."""
@@ -31,6 +33,9 @@ class Watched:
         if self.score is not None and self.val_loss is not None:
             return self
         return replace(self, score=self.score or _score(record), val_loss=self.val_loss or _loss(record))
+
+
+OURS = Watched(loss="loss", score="AP", ours=True)
 
 
 def good_score(name: str) -> float:
