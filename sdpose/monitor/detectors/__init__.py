@@ -11,8 +11,8 @@ from sdpose.monitor.detectors.gradient_explosion import GradientExplosion
 from sdpose.monitor.detectors.gradient_vanishing import GradientVanishing
 from sdpose.monitor.detectors.live import live_detectors
 from sdpose.monitor.detectors.loss_spike import LossSpike
-from sdpose.monitor.detectors.loss_term_swallowing import LossTermSwallowing
 from sdpose.monitor.detectors.loss_term_missing import LossTermMissing
+from sdpose.monitor.detectors.loss_term_swallowing import LossTermSwallowing
 from sdpose.monitor.detectors.loss_term_zero import LossTermZero
 from sdpose.monitor.detectors.lr_unexpected import LrUnexpected
 from sdpose.monitor.detectors.memory_growth import MemoryGrowth
@@ -38,8 +38,8 @@ __all__ = [
     "GradientExplosion",
     "GradientVanishing",
     "LossSpike",
-    "LossTermSwallowing",
     "LossTermMissing",
+    "LossTermSwallowing",
     "LossTermZero",
     "LrUnexpected",
     "MemoryGrowth",

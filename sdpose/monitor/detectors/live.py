@@ -13,8 +13,8 @@ from sdpose.monitor.detectors.dead_tokens import DeadTokens
 from sdpose.monitor.detectors.disk_low import DiskLow
 from sdpose.monitor.detectors.gradient_explosion import GradientExplosion
 from sdpose.monitor.detectors.gradient_vanishing import GradientVanishing
-from sdpose.monitor.detectors.loss_term_swallowing import LossTermSwallowing
 from sdpose.monitor.detectors.loss_term_missing import LossTermMissing
+from sdpose.monitor.detectors.loss_term_swallowing import LossTermSwallowing
 from sdpose.monitor.detectors.loss_term_zero import LossTermZero
 from sdpose.monitor.detectors.lr_unexpected import LrUnexpected
 from sdpose.monitor.detectors.memory_growth import MemoryGrowth
