@@ -18,7 +18,8 @@ class LossTermSwallowing(Detector):
     """Watches the part that the main term has of all loss terms together, by the median of `check_interval`.
 
     Found is a part below 1 - `loss_term_swallowing_threshold`, `patience` checks in a row, once an episode. Sizes
-    count, not signs. A run without the main term `metric` is not judged: which of its terms should be large, nobody knows.
+    count, not signs. A run without the main term `metric` is not judged: which of its terms should be large,
+    nobody knows.
     """
 
     def __init__(
