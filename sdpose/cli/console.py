@@ -92,3 +92,20 @@ class TrainingConsole(ProgressConsole):
 
 
 EvaluationConsole = TrainingConsole
+
+
+class JobConsole(ProgressConsole):
+    """The bar of work over many files; one after the other where each has a length of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._task: TaskID | None = None
+        self._total: int | None = None
+
+    def advance(self, done: int, total: int | None, name: str) -> None:
+        """Done of all, and what is under way; `total` None where nobody knows."""
+        if self._task is None or total != self._total:
+            if self._task is not None:
+                self.end(self._task)
+            self._task, self._total = self.begin(name, total or 0), total
+        self.update(self._task, done, name)

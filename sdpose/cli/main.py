@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from sdpose import __version__
-from sdpose.cli import check, config, data, demo, diagnose, explain, info, test, train, verify_resume
+from sdpose.cli import check, config, data, demo, diagnose, explain, info, predict, test, train, verify_resume
 from sdpose.errors import SdposeError
 
-VERBS = (check, train, test, diagnose, explain, config, info, data, verify_resume, demo)
+VERBS = (check, train, test, diagnose, explain, predict, config, info, data, verify_resume, demo)
 
 
 def build_parser() -> argparse.ArgumentParser:

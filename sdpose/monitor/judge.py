@@ -23,8 +23,8 @@ from sdpose.monitor.patterns.no_learning import FEW, find_no_learning
 from sdpose.monitor.patterns.overfitting import find_overfitting
 from sdpose.monitor.patterns.spike import find_spikes
 from sdpose.monitor.readers import Series, TrainingLog
-from sdpose.monitor.roles import words_of
 from sdpose.monitor.robust import Floats, noise, smooth, trend
+from sdpose.monitor.roles import words_of
 
 Verdict = Literal["nan", "diverged", "metric_collapse", "no_learning", "overfit", "spike", "healthy"]
 

@@ -84,6 +84,8 @@ class Job:
     def run(self, media: Sequence[Medium]) -> Outcome:
         """All of it; images share batches."""
         images = [medium for medium in media if medium.kind == "image"]
+        if self.boxes is not None:
+            images = self._known(images, self.boxes)
         fresh = [medium for medium in images if medium.name not in self.journal.done]
         self.outcome.num_before = len(images) - len(fresh)
         self._images(fresh)
@@ -117,12 +119,21 @@ class Job:
                 self._write_drawing(self.settings.out / "drawn" / medium.name, poses, image)
             self.progress.advance(number + len(self.outcome.problems), len(media), medium.name)
 
+    def _known(self, images: list[Medium], boxes: BoxFile) -> list[Medium]:
+        """A box file may be of a part of the folder; of none of it is a mistake."""
+        known = [medium for medium in images if boxes.boxes_of(medium.path) is not None]
+        if images and not known:
+            raise SdposeError(
+                f"{boxes.path} knows none of the {len(images)} images, such as {images[0].name}; is it of another set?"
+            )
+        if len(known) < len(images):
+            left_out = len(images) - len(known)
+            self.progress.line(f"{left_out} images are not in {boxes.path} and are left out")
+        return known
+
     def _boxes(self, path: Path, image: Image) -> Any:
         if self.boxes is not None:
-            found = self.boxes.boxes_of(path)
-            if found is None:
-                raise SdposeError(f"{path}: {self.boxes.path} has no entry for it")
-            return found
+            return self.boxes.boxes_of(path)
         return self.detector(image) if self.detector is not None else None
 
     def _film(self, medium: Medium) -> None:

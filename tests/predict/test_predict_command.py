@@ -1,0 +1,175 @@
+"""`sdpose predict` as a person types it: folders, box files, films, bad files, a second time."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from sdpose.cli.main import main
+from sdpose.data.synthetic import make_dataset
+from sdpose.errors import SdposeError
+from sdpose.predict.box_file import BoxFile
+from sdpose.predict.media import find_media
+
+DEMO = Path(__file__).parents[2] / "sdpose" / "weights" / "sdpose_demo.pth"
+
+
+@pytest.fixture(scope="module")
+def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A drawn set in COCO's layout; its validation part is looked at."""
+    root = tmp_path_factory.mktemp("drawn") / "set"
+    make_dataset(root, num_train_images=1, num_val_images=4, seed=5, num_workers=1)
+    return root
+
+
+def truth(people: Path) -> dict[str, Any]:
+    path = people / "annotations" / "person_keypoints_val2017.json"
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found
+
+
+def predict(*words: object) -> int:
+    return main(["predict", str(DEMO), *map(str, words), "--device", "cpu"])
+
+
+def test_a_folder_with_its_annotation_file(people: Path, tmp_path: Path) -> None:
+    boxes = people / "annotations" / "person_keypoints_val2017.json"
+    assert predict(people / "val2017", "--boxes", boxes, "--out", tmp_path / "out", "--csv") == 0
+    results = json.loads((tmp_path / "out" / "predictions.json").read_text(encoding="utf-8"))
+    annotations = truth(people)["annotations"]
+    assert [entry["image_id"] for entry in results] == sorted(entry["image_id"] for entry in annotations)
+    assert len(list((tmp_path / "out" / "drawn").iterdir())) == 4
+    with (tmp_path / "out" / "predictions.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["image_id"] for row in rows] == [str(entry["image_id"]) for entry in results]
+    assert float(rows[0]["nose_x"]) == results[0]["keypoints"][0]
+
+
+def test_a_second_time_only_what_is_missing_is_done(
+    people: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = (people / "val2017", "--out", tmp_path, "--no-draw")
+    assert predict(*words) == 0
+    whole = (tmp_path / "predictions.json").read_bytes()
+    journal = tmp_path / "predictions.jsonl"
+    lines = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"".join(lines[:3]) + lines[3][:20])  # killed while writing
+    capsys.readouterr()
+    assert predict(*words) == 0
+    assert "in 2 images and frames, 2 done before" in capsys.readouterr().out
+    assert (tmp_path / "predictions.json").read_bytes() == whole
+    assert predict(*words, "--no-flip-test") == 2
+    assert "--again" in capsys.readouterr().err
+    assert predict(*words, "--no-flip-test", "--again") == 0
+
+
+def test_bad_files_are_named_and_passed_over(
+    people: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "mixed"
+    folder.mkdir()
+    good = next((people / "val2017").iterdir())
+    (folder / "good.jpg").write_bytes(good.read_bytes())
+    (folder / "half.jpg").write_bytes(good.read_bytes()[:100])
+    (folder / "empty.png").write_bytes(b"")
+    (folder / "film.mp4").write_bytes(b"no film")
+    assert predict(folder, "--out", tmp_path / "out") == 1
+    out = capsys.readouterr().out
+    for name in ("half.jpg", "empty.png", "film.mp4"):
+        assert f"passed over: {folder / name}: " in out
+    assert "3 of 4 inputs were passed over" in out
+    assert len(json.loads((tmp_path / "out" / "predictions.json").read_text(encoding="utf-8"))) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["no_such_folder"], "no such file or folder"),
+        (["EMPTY"], "no image or film in it"),
+        (["VAL", "--boxes", "NOT_JSON"], "is no JSON"),
+        (["VAL", "--boxes", "FOREIGN"], "knows none of the 4 images"),
+        (["VAL", "--config", "no_config.py"], "no_config.py"),
+        (["VAL", "--batch-size", "0"], "batch_size=0"),
+        (["VAL", "--detector", "no_detector.onnx"], "onnx"),
+    ],
+)
+def test_mistakes_end_in_one_line(
+    words: list[str], said: str, people: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "not.json").write_text("{", encoding="utf-8")
+    (tmp_path / "foreign.json").write_text('[{"image_id": 999999, "bbox": [1, 2, 3, 4]}]', encoding="utf-8")
+    places = {
+        "EMPTY": tmp_path / "empty",
+        "VAL": people / "val2017",
+        "NOT_JSON": tmp_path / "not.json",
+        "FOREIGN": tmp_path / "foreign.json",
+    }
+    assert predict(*(places.get(word, word) for word in words), "--out", tmp_path / "out") == 2
+    err = capsys.readouterr().err
+    assert err.startswith("sdpose: error: ")
+    assert said in err
+    assert err.count("\n") == 1
+
+
+def test_a_film_gets_numbers_and_can_be_looked_at(people: Path, tmp_path: Path) -> None:
+    frame = cv2.imread(str(next((people / "val2017").iterdir())))
+    assert frame is not None
+    height, width = frame.shape[:2]
+    film = tmp_path / "walk.avi"
+    writer = cv2.VideoWriter(str(film), cv2.VideoWriter.fourcc(*"MJPG"), 10.0, (width, height))
+    for step in range(6):
+        writer.write(np.roll(frame, 2 * step, axis=1))
+    writer.release()
+    assert predict(film, "--out", tmp_path / "out", "--frames", "5") == 0
+    results = json.loads((tmp_path / "out" / "predictions.json").read_text(encoding="utf-8"))
+    assert [entry["image_id"] for entry in results] == [f"walk.avi#{number:06d}" for number in range(1, 6)]
+    assert {entry["track_id"] for entry in results} == {1}
+    drawn = cv2.VideoCapture(str(tmp_path / "out" / "drawn" / "walk.mp4"))
+    assert int(drawn.get(cv2.CAP_PROP_FRAME_COUNT)) == 5
+    drawn.release()
+
+
+def test_box_files_of_three_kinds(tmp_path: Path) -> None:
+    image = tmp_path / "000000000042.jpg"
+    contents: dict[str, Any] = {
+        "annotations": {
+            "images": [{"id": 42, "file_name": image.name}, {"id": 7, "file_name": "b.jpg"}],
+            "annotations": [
+                {"image_id": 42, "bbox": [1, 2, 30, 40], "category_id": 1},
+                {"image_id": 42, "bbox": [1, 2, 30, 40], "category_id": 3},
+                {"image_id": 42, "bbox": [5, 5, 0, 40], "category_id": 1},
+            ],
+        },
+        "detections": [
+            {"image_id": 42, "bbox": [1, 2, 30, 40], "score": 1.0, "category_id": 1},
+            {"image_id": 42, "bbox": [9, 9, 9, 9], "score": 0.1, "category_id": 1},
+        ],
+        "table": {image.name: [[1, 2, 30, 40]]},
+    }
+    for name, content in contents.items():
+        path = tmp_path / f"{name}.json"
+        path.write_text(json.dumps(content), encoding="utf-8")
+        boxes = BoxFile(path, score_threshold=0.3)
+        found = boxes.boxes_of(image)
+        assert found is not None
+        assert found.tolist() == [[1, 2, 30, 40, 1]], name
+        assert boxes.image_id(image) == 42
+        assert boxes.boxes_of(tmp_path / "unknown.jpg") is None
+    (tmp_path / "odd.json").write_text('{"a.jpg": [[1, 2]]}', encoding="utf-8")
+    with pytest.raises(SdposeError, match="expected COCO annotations"):
+        BoxFile(tmp_path / "odd.json")
+
+
+def test_patterns_and_folders_are_sorted_and_each_file_comes_once(tmp_path: Path) -> None:
+    for name in ("b.jpg", "a.png", "notes.txt", "deep/c.JPG"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    names = [medium.name for medium in find_media([str(tmp_path), str(tmp_path / "*.jpg")])]
+    assert names == ["a.png", "b.jpg", "deep/c.JPG"]
