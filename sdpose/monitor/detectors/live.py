@@ -30,17 +30,20 @@ COMPARABLE_EPOCHS = 50
 COMPARABLE_PEOPLE = 100_000
 # How many people a model may see before its heatmaps must show something: one epoch of COCO.
 GRACE_PEOPLE = 150_000
-# A short run is looked at more often.
-CHECKS_A_RUN = 40
-SHORTEST_CHECK, LONGEST_CHECK = 10, 50
+# A short run is looked at more often: so many checks it shall have. What concerns its speed has rougher numbers.
+CHECKS_A_RUN, SPEED_CHECKS_A_RUN = 40, 16
+# Data workers start with an epoch; of a short one not all can be left out.
+STARTING_SHARE, STARTING_MOST = 0.1, 10
 
 
 def live_detectors(facts: RunFacts) -> dict[str, Detector]:
     """A detector for each fault that this run can have, by the fault's kind."""
     warmup, start = facts.warmup_iterations, facts.start_iteration
     total = facts.total_iterations
-    interval = LONGEST_CHECK if total is None else total // CHECKS_A_RUN
-    interval = min(max(interval, SHORTEST_CHECK), LONGEST_CHECK)
+    interval = _interval(total, CHECKS_A_RUN, at_most=50)
+    starting = STARTING_MOST
+    if facts.epoch_length is not None:
+        starting = min(STARTING_MOST, math.ceil(STARTING_SHARE * facts.epoch_length))
     detectors: dict[str, Detector] = {
         "gradient_explosion": GradientExplosion(),
         "gradient_vanishing": GradientVanishing(check_interval=interval, warmup_iterations=warmup),
@@ -52,8 +55,16 @@ def live_detectors(facts: RunFacts) -> dict[str, Detector]:
         "loss_term_zero": LossTermZero(),
         "loss_term_swallowing": LossTermSwallowing(check_interval=interval),
         "ranks_disagree": RanksDisagree(),
-        "data_starvation": DataStarvation(start_iteration=start),
-        "throughput_drop": ThroughputDrop(start_iteration=start),
+        "data_starvation": DataStarvation(
+            check_interval=_interval(total, SPEED_CHECKS_A_RUN, at_most=100),
+            num_skipped=starting,
+            start_iteration=start,
+        ),
+        "throughput_drop": ThroughputDrop(
+            check_interval=_interval(total, SPEED_CHECKS_A_RUN, at_most=50),
+            num_skipped=starting,
+            start_iteration=start,
+        ),
         "memory_growth": MemoryGrowth(total_iterations=total, start_iteration=start),
         "disk_low": DiskLow(
             checkpoint_mib=facts.checkpoint_mib, checkpoint_iterations=_checkpoint_iterations(facts)
@@ -68,6 +79,11 @@ def live_detectors(facts: RunFacts) -> dict[str, Detector]:
     if facts.total_epochs is not None and _is_comparable(facts):
         detectors["behind_schedule"] = BehindSchedule(total_epochs=facts.total_epochs)
     return detectors
+
+
+def _interval(total_iterations: int | None, num_checks: int, *, at_most: int) -> int:
+    """Iterations of a check, 10 to `at_most`."""
+    return at_most if total_iterations is None else min(max(total_iterations // num_checks, 10), at_most)
 
 
 def _is_comparable(facts: RunFacts) -> bool:
