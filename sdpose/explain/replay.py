@@ -15,7 +15,7 @@ Progress = Callable[[str, int, int], None]
 """Told (what is done, how much of it, of how much)."""
 
 # Batches kept to be compared with, and looked at before the first step: enough for a median.
-NUM_REFERENCES = 4
+NUM_REFERENCES = 3
 NUM_BASELINE = 5
 
 
