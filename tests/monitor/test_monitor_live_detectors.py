@@ -362,9 +362,12 @@ def ranks(losses: Sequence[Sequence[float]]) -> list[Record]:
     ("losses", "alarm_at", "rank"),
     [
         pytest.param([[1.0, 1.0]] * 50, None, None, id="equal"),
-        pytest.param([[1.0, 2.0]] * 7, None, None, id="too few"),
-        pytest.param([[1.0, 2.0]] * 50, 80, 1, id="one twice as high"),
-        pytest.param([[1.0, 1.0]] * 20 + [[1.0, 1.0, 1.8, 1.0][-2:]] * 30, 280, 0, id="from then on"),
+        pytest.param([[1.0, 3.0]] * 3, None, None, id="too few"),
+        pytest.param([[1.0, 2.1]] * 50, 40, 1, id="one twice as high"),
+        pytest.param([[2.1, 1.0]] * 50, 40, 0, id="the higher one of two"),
+        pytest.param([[1.0, 1.5]] * 50, 80, 1, id="half as high again"),
+        pytest.param([[1.0, 1.0]] * 20 + [[1.8, 1.0]] * 30, 280, 0, id="from then on"),
+        pytest.param([[1.0, 1.0]] * 20 + [[9.0, 1.0]] * 30, 240, 0, id="far off from then on"),
         pytest.param([[1.0, 1.0, 1.0, 1.5]] * 50, 80, 3, id="one of four"),
         pytest.param([[1.0, 1.1]] * 50, None, None, id="a tenth is nothing"),
         pytest.param([[1.0, 2.0], [2.0, 1.0]] * 25, None, None, id="now one, now the other"),
@@ -381,7 +384,7 @@ def test_ranks_disagree(losses: list[list[float]], alarm_at: int | None, rank: i
 
 
 def test_another_number_of_processes_begins_anew() -> None:
-    found = findings(RanksDisagree(), ranks([[1.0, 2.0]] * 7 + [[1.0, 1.0, 1.0, 1.0]] * 9))
+    found = findings(RanksDisagree(), ranks([[1.0, 3.0]] * 3 + [[1.0, 3.0, 1.0, 1.0]] * 3))
     assert found == []
 
 
@@ -632,7 +635,7 @@ def test_evaluations_are_no_iterations() -> None:
             {"loss_term_swallowing_threshold": 0.4},
             "loss_term_swallowing_threshold=0.4; expected a number above 0.5 and below 1",
         ),
-        (RanksDisagree, {"num_recent": 2}, "num_recent=2; expected a whole number of at least 3"),
+        (RanksDisagree, {"num_recent": 2}, "num_recent=2; expected a whole number of at least 6"),
         (
             DataStarvation,
             {"data_starvation_threshold": 30},
