@@ -25,6 +25,7 @@ from sdpose.assemble.model import (
     model_spec_from_settings,
     variant_name,
 )
+from sdpose.assemble.notify import build_notifier
 from sdpose.assemble.schedule import build_hooks, build_optimizer_from, build_schedule_from
 from sdpose.assemble.user_code import import_user_code
 from sdpose.config.settings import Settings
@@ -113,6 +114,12 @@ def _fit(
 ) -> FitOutcome:
     work_dir = options.work_dir or Path(settings.work_dir)
     user_code = import_user_code(settings, console.line)
+    # A wrong address is told before anything begins; what goes wrong later goes to the log that is opened below.
+    notifier = (
+        build_notifier(settings, name=work_dir.name, log=lambda text: log.warning(text))
+        if world.is_main
+        else None
+    )
     machine = choose_machine(settings, world.device, deterministic=options.deterministic)
     checkpoint_dir = Path(settings.checkpoint_config.out_dir or work_dir)
     resumed, warnings = _find_checkpoint(settings, options, checkpoint_dir)
@@ -187,6 +194,7 @@ def _fit(
             seed=seed,
             epoch_length=len(loader),
             num_images=len(dataset.table.image_paths),
+            notifier=notifier,
         )
         if resumed is None:
             run.shop.begin(aside=set_aside)
@@ -443,6 +451,7 @@ def _facts(
         evaluation_interval=settings.evaluation.interval if options.validate else None,
         checkpoint_interval=settings.checkpoint_config.interval,
         language=settings.monitor.language,
+        cooldown_iterations=settings.monitor.cooldown_iterations,
         saves_best=options.validate and settings.evaluation.best_metric == "AP",
     )
 

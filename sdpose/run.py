@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 import torch
 
 from sdpose.assemble.machine import Machine
+from sdpose.assemble.notify import without_addresses
 from sdpose.config.run_settings import Reaction
 from sdpose.config.settings import Settings
 from sdpose.data.loader import PoseBatch
@@ -35,6 +36,7 @@ from sdpose.training.vital_signs import floating_tensors, num_broken
 
 if TYPE_CHECKING:
     from sdpose.evaluate import Evaluator
+    from sdpose.monitor.notify import Notifier
 
 
 # Logging intervals after which a repair is judged.
@@ -76,6 +78,7 @@ class Run:
         seed: int,
         epoch_length: int,
         num_images: int,
+        notifier: Notifier | None = None,
     ) -> None:
         self.settings = settings
         self.model = model
@@ -92,11 +95,12 @@ class Run:
         self.checkpoint_dir = Path(settings.checkpoint_config.out_dir or work_dir)
         self.seed = seed
         self.epoch_length = epoch_length
+        self.notifier = notifier
         self.problems = ProblemLog(num_images, log.warning)
         self.alert_file = AlertFile(work_dir / "alerts.jsonl", log=log.warning) if world.is_main else None
         self._total = settings.total_epochs * epoch_length
         self.environment = environment_text()
-        self.config_text = settings.python_text()
+        self.config_text = without_addresses(settings.python_text(), settings)
         self._remaining = RemainingTime(total_iterations=self._total)
         self._saved_at = time.monotonic()
         self._stop_for: str | None = None
@@ -197,6 +201,8 @@ class Run:
     def finish(self, reason: str) -> None:
         """However the run ended: statistics, and a last line."""
         self._say(self.monitor.finish(reason))
+        if self.notifier is not None:
+            self.notifier.close()
         best = ""
         if self.store is not None and self.store.best_score is not None:
             metric = self.settings.evaluation.best_metric
@@ -257,6 +263,8 @@ class Run:
                 say(line)
         if self.alert_file is not None:
             self.alert_file.write(alerts)
+        if self.notifier is not None:
+            self.notifier.send(alerts)
 
     def _obey(self, alerts: Sequence[Alert]) -> None:
         """What `monitor = dict(...)` says should follow from an alert, repairs aside."""

@@ -9,14 +9,46 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import time
 from collections.abc import Sequence
 from typing import NoReturn
 
 from sdpose import __version__
-from sdpose.cli import check, config, data, demo, diagnose, explain, info, predict, test, train, verify_resume
+from sdpose.cli import (
+    check,
+    compare,
+    config,
+    data,
+    demo,
+    diagnose,
+    explain,
+    info,
+    predict,
+    runs,
+    test,
+    train,
+    verify_resume,
+)
 from sdpose.errors import SdposeError
 
-VERBS = (check, train, test, diagnose, explain, predict, config, info, data, verify_resume, demo)
+VERBS = (
+    check,
+    train,
+    test,
+    diagnose,
+    explain,
+    runs,
+    compare,
+    predict,
+    config,
+    info,
+    data,
+    verify_resume,
+    demo,
+)
+
+# torchrun looks at its processes every 0.1 s and gives them some time to end by themselves.
+OTHERS_WAIT_S = 5.0
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -47,6 +79,7 @@ def run_verb(args: argparse.Namespace) -> int:
     try:
         return int(args.run(args))
     except SdposeError as error:
+        _wait_for_the_first_process()
         print(f"sdpose: error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -56,6 +89,16 @@ def run_verb(args: argparse.Namespace) -> int:
         # The reader went away (`| head`). Python would complain again while flushing at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+
+
+def _wait_for_the_first_process() -> None:
+    """All processes of a run meet the same mistake, and one line about it is enough.
+
+    The first one's end makes the launcher end the others while they wait here. Who is still alive afterwards is the
+    only one that met it.
+    """
+    if os.environ.get("LOCAL_RANK", "0") != "0":
+        time.sleep(OTHERS_WAIT_S)
 
 
 def leave(code: int) -> NoReturn:

@@ -37,6 +37,9 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--autoscale-lr", action="store_true", help="scale the learning rate by number of GPUs / 8"
     )
+    parser.add_argument(
+        "--lang", choices=("en", "ko"), help="language of alerts and advice (default: the locale's)"
+    )
     add_device_option(parser)
     add_launcher_options(parser)
     parser.set_defaults(run=run)
@@ -49,7 +52,8 @@ def run(args: argparse.Namespace) -> int:
     from sdpose.config.settings import load_settings
     from sdpose.fit import FitOptions, fit
 
-    settings = load_settings(args.config, cfg_options=args.cfg_options, data_root=args.data_root)
+    changes = [*args.cfg_options, *([f"monitor.language={args.lang}"] if args.lang else [])]
+    settings = load_settings(args.config, cfg_options=changes, data_root=args.data_root)
     options = FitOptions(
         work_dir=Path(args.work_dir) if args.work_dir else None,
         resume_from=args.resume_from,

@@ -9,7 +9,15 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag, ValidationInfo,
 
 from sdpose.config.custom import HOOK_WITHOUT_MEANING, CustomHook, type_or_custom
 from sdpose.config.section import Section, problem, reading_of, unknown_key
-from sdpose.config.values import AsTuple, LocalPath, NotNegative, NotNegativeFloat, Positive, PositiveFloat
+from sdpose.config.values import (
+    AsTuple,
+    LocalPath,
+    NotNegative,
+    NotNegativeFloat,
+    Positive,
+    PositiveFloat,
+    Texts,
+)
 from sdpose.errors import nearest
 
 METRICS = ("AP", "AP .5", "AP .75", "AP (M)", "AP (L)", "AR", "AR .5", "AR .75", "AR (M)", "AR (L)")
@@ -201,7 +209,9 @@ class MonitorSettings(Section):
     a row; `dry_run` says what would be repaired and changes nothing. `snapshot` keeps a copy of the state at the
     start of each logging interval: 12 bytes a parameter on the device, and what `recover` goes back to.
     `explain` finds the cause by experiment when a critical alert has ended the run: at most a minute, one process only.
-    `language` None is the locale's.
+    `language` None is the locale's. A lasting fault is said again after `cooldown_iterations` (None: ten checks).
+    `notify` are apprise URLs, or names of environment variables that hold one, as in '$SLACK'; alerts of
+    `notify_severity` or above are sent there.
     """
 
     on_alert: Annotated[Any, BeforeValidator(_check_reactions)] = "warn"
@@ -211,6 +221,9 @@ class MonitorSettings(Section):
     snapshot: bool = True
     explain: bool = True
     language: Literal["en", "ko"] | None = None
+    cooldown_iterations: Positive | None = None
+    notify: Texts = ()
+    notify_severity: Literal["info", "warning", "critical"] = "warning"
 
     @model_validator(mode="after")
     def _check_recovery(self) -> MonitorSettings:

@@ -49,6 +49,8 @@ class RunFacts:
     """What one checkpoint needs on the disk."""
     saves_best: bool = True
     """Whether the best evaluation is kept as best_AP_epoch_N.pth."""
+    cooldown_iterations: int | None = None
+    """Iterations before a lasting fault is said again; None: ten checks."""
     language: str | None = None
     """"en" or "ko"; None: from the locale."""
 

@@ -54,7 +54,8 @@ class Panel:
         }
         if watched.val_loss is not None:
             self.detectors["rising_val_loss"] = detectors.RisingValLoss(metric=watched.val_loss, loss=loss)
-        self.cooldown = Cooldown(COOLDOWN_CHECKS * interval)
+        self.cooldown = Cooldown(facts.cooldown_iterations or COOLDOWN_CHECKS * interval)
+        self._cooldown_is_fixed = facts.cooldown_iterations is not None
         self._interval = interval
         self._last: int | None = None
 
@@ -63,7 +64,8 @@ class Panel:
         if record.mode == "train":
             # In a loop that tells of every thousandth iteration each of those is a check.
             stride = record.iteration - self._last if self._last is not None else 1
-            self.cooldown.iterations = COOLDOWN_CHECKS * max(self._interval, stride)
+            if not self._cooldown_is_fixed:
+                self.cooldown.iterations = COOLDOWN_CHECKS * max(self._interval, stride)
             self._last = record.iteration
         return self._sift([f for detector in self.detectors.values() for f in detector.update(record)])
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import http.server
 import json
 import re
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +15,12 @@ from tiny_runs import json_log, log_text, plain
 
 import sdpose.evaluate
 from sdpose.cli.main import main
+from sdpose.config.run_settings import ALERT_KINDS, REPAIRABLE_KINDS
 from sdpose.evaluation.coco_ap import Scores
+from sdpose.monitor.advice import KINDS
 from sdpose.run import Run
 from sdpose.training.checkpoint import load_checkpoint
+from sdpose.training.recovery import REPAIRABLE
 
 
 def train(config: Path, *options: str) -> int:
@@ -109,6 +115,79 @@ def test_nan_ends_a_run_before_it_is_saved(
     assert "⚠️  WARNING: NaN or Inf detected!\n   Iteration: 2 (epoch 1)\n" in plain(log_text(work_dir))
     assert re.search(r"loss: (NaN|Inf)", log_text(work_dir))
     assert len(json_log(work_dir)) >= 2, "the JSON log stays readable"
+
+
+def test_the_language_is_the_command_lines(config: Path, tmp_path: Path) -> None:
+    words = ["train", str(config), "--seed", "1", "--lang", "ko", "--cfg-options", *SPIKE]
+    main(words)
+    (first, *_) = alerts(tmp_path / "work")
+    assert first["language"] == "ko"
+    assert re.search("[가-힣]", log_text(tmp_path / "work"))
+
+
+def test_kinds_of_alerts_in_settings_are_those_of_the_monitor() -> None:
+    """Two lists, since settings import nothing of the monitor."""
+    said_of_repairs = {"recovery", "recovery_failed"}
+    assert set(ALERT_KINDS) == KINDS.keys() - said_of_repairs | {"hook_failed"}
+    assert REPAIRABLE_KINDS == REPAIRABLE
+
+
+@pytest.fixture
+def mailbox() -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """An apprise URL, and what arrived there."""
+    arrived: list[dict[str, Any]] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            arrived.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None: ...
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"json://me:secret@127.0.0.1:{server.server_address[1]}", arrived
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize("by_name", [False, True], ids=["address", "variable"])
+def test_alerts_are_sent_and_addresses_are_nowhere_to_be_read(
+    config: Path,
+    tmp_path: Path,
+    mailbox: tuple[str, list[dict[str, Any]]],
+    monkeypatch: pytest.MonkeyPatch,
+    by_name: bool,
+) -> None:
+    pytest.importorskip("apprise", reason="apprise is not installed: pip install 'sdpose[notify]'")
+    address, arrived = mailbox
+    monkeypatch.setenv("MAILBOX", address)
+    target = "$MAILBOX" if by_name else address
+    config.write_text(config.read_text() + f"monitor = dict(notify=[{target!r}])\n")
+    assert train(config, *SPIKE) in (0, 1)
+    assert arrived[0]["title"].startswith("work: loss_spike (warning), iteration ")
+    for path in (tmp_path / "work").iterdir():
+        if path.is_file():
+            assert b"secret" not in path.read_bytes(), path
+
+
+@pytest.mark.parametrize(
+    ("target", "error"),
+    [
+        ("$NOBODY", r"monitor.notify names $NOBODY, which is not set; set it to an apprise URL"),
+        ("nonsense", "monitor.notify: notify target 1 of 1 (without ://) is no address"),
+    ],
+)
+def test_a_wrong_address_is_told_before_anything_begins(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], target: str, error: str
+) -> None:
+    pytest.importorskip("apprise", reason="apprise is not installed: pip install 'sdpose[notify]'")
+    config.write_text(config.read_text() + f"monitor = dict(notify=[{target!r}])\n")
+    assert train(config, "total_epochs=1") == 2
+    assert error in capsys.readouterr().err
+    assert not list((tmp_path / "work").glob("*.log"))
 
 
 OWN = '''\
