@@ -82,15 +82,15 @@ class MonitorHook(Hook):
         if looked or self.end_of_epoch(runner):
             self._save(runner)
             self._stop_if_asked(runner)
-        self._evaluated(runner)
+        self._evaluated(runner, runner.iter + 1)
 
     def after_train_epoch(self, runner: Any) -> None:
-        self._evaluated(runner)
+        self._evaluated(runner, runner.iter)
 
     def after_run(self, runner: Any) -> None:
         self._watch.finish()
 
-    def _evaluated(self, runner: Any) -> None:
+    def _evaluated(self, runner: Any, iteration: int) -> None:
         """What an evaluation has left in the buffer of the loggers, once."""
         output = runner.log_buffer.output
         if "eval_iter_num" not in output:
@@ -101,8 +101,7 @@ class MonitorHook(Hook):
         if not metrics or metrics == self._seen:
             return
         self._seen = metrics
-        within_iteration = runner.mode == "train" and self.every_n_iters(runner, 1)
-        self._watch.evaluate(runner.iter + within_iteration, runner.epoch + 1, metrics)
+        self._watch.evaluate(iteration, runner.epoch + 1, metrics)
         self._save(runner)
         self._stop_if_asked(runner)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import pytest
 import torch
@@ -80,8 +79,3 @@ class Heard(list[Alert]):
 
 
 every_fault = pytest.mark.parametrize("fault", [None, *FAULTS])
-
-
-def every_seed(train: Callable[[int], Heard]) -> None:
-    for seed in range(3):
-        train(seed).assert_found(None)
