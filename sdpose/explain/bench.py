@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -37,6 +36,7 @@ from sdpose.training.distributed import World
 from sdpose.training.optim import clip_gradients, load_optimizer_state, set_learning_rate
 from sdpose.training.progress import Progress
 from sdpose.training.random_state import random_state, restore_random_state
+from sdpose.training.repair import Repair
 from sdpose.training.treatment import Treatment
 
 
@@ -123,8 +123,7 @@ class Bench:
                 "and data (--config, --data-root)"
             )
         self.progress = Progress(epoch=snapshot.epoch, batch=saved["batch"], iteration=snapshot.iteration)
-        if treatment := saved.get("treatment"):
-            self.treatment = Treatment.from_plain(treatment)
+        self.treatment = _treatment(saved.get("recovery"))
         restore_random_state(saved["random_states"][0], self.machine.device)
 
     def batches(self) -> Iterator[Batch]:
@@ -172,21 +171,27 @@ class Bench:
     def advance(self, batch: Batch, rules: StepRules | None = None) -> Lived:
         """Make the next step of the run with this batch, in the loop's order."""
         rules = rules or StepRules()
-        progress, length = self.progress, self.epoch_length
+        number, group = self.progress.iteration + 1, self._kept_of_group()
         lr = self.next_lr() * rules.lr_factor
         set_learning_rate(self.optimizer, lr)
-        group = self.settings.optimizer_config.cumulative_iters
-        position = progress.batch % group
-        group_size = min(group, length - (progress.batch - position))
-        if position == 0:
+        if number == group[0]:
             self.optimizer.zero_grad(set_to_none=True)
-        lived = self.computation.backward(batch, group_size=group_size)
+        lived = self.computation.backward(batch, group_size=len(group))
         values = lived.values
-        if position == group_size - 1:
+        if number == group[-1]:
             values = {**values, "grad_norm": self._step(rules)}
         self._move_on()
         broken = tuple(broken_tensors(self.model.state_dict()))
         return dataclasses.replace(lived, values=values, lr=lr, broken_weights=broken)
+
+    def _kept_of_group(self) -> list[int]:
+        """Iterations of the next batch's accumulation group, the next one always among them."""
+        progress, most = self.progress, self.settings.optimizer_config.cumulative_iters
+        position = progress.batch % most
+        size = min(most, self.epoch_length - (progress.batch - position))
+        next_one = progress.iteration + 1
+        first = next_one - position
+        return [n for n in range(first, first + size) if n == next_one or not self.treatment.skips(n)]
 
     def _move_on(self) -> None:
         progress = self.progress
@@ -259,9 +264,15 @@ class Bench:
             yield
 
 
-def finite(values: Mapping[str, float]) -> bool:
-    """Whether no value is NaN or infinite."""
-    return all(math.isfinite(value) for value in values.values())
+def _treatment(recovery: Mapping[str, Any] | None) -> Treatment:
+    """The repairs that were in force, the one under test included."""
+    if recovery is None:
+        return Treatment()
+    treatment, test = Treatment.from_plain(recovery["confirmed"]), recovery["under_test"]
+    if test is None:
+        return treatment
+    repair = Repair.from_plain(test)
+    return treatment.with_more(repair.skipped, repair.measure)
 
 
 def _copied(entries: Mapping[str, Any]) -> dict[str, Any]:

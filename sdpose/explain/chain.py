@@ -42,6 +42,8 @@ CLEARLY_BETTER = 0.2
 NEARLY_ZERO = 0.02
 # Batch norm is to blame when its stored statistics make peaks, or their differences, so many times lower.
 FAR_HIGHER = 3.0
+# Heatmaps of a model that has learnt to look differ so much between people, relative to their own size.
+LOOKS = 0.3
 # Over dozens of people a trained model's mean peak differs less than this by chance.
 CLEARLY_HIGHER = 1.4
 # Images named as examples.
@@ -281,7 +283,7 @@ def _heatmaps(walk: _Walk) -> Answer:
         "train_differ": f"{own.differ:.0%}",
     }
     livelier = not own.mean <= FAR_HIGHER * peaks.mean or own.differ > FAR_HIGHER * peaks.differ
-    if own.are_alive and own.mean > 0.1 and livelier:
+    if own.are_alive and own.differ > LOOKS and livelier:
         walk.break_at("state", ("verdict.chain.statistics", numbers), [("action.statistics", {})])
         return Answer("fault", "answer.chain.statistics_broken", numbers)
     if peaks.are_alive:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from sdpose.assemble.machine import Machine
+from sdpose.assemble.machine import Machine, is_out_of_memory
 from sdpose.assemble.user_code import UserCode
 from sdpose.config.settings import Settings
 from sdpose.errors import SdposeError
@@ -70,17 +70,22 @@ def explain_case(
     notebook = Notebook(say, deadline or Deadline(None), progress)
     devices = [machine.device] if machine.device.type == "cuda" else []
     with torch.random.fork_rng(devices):
-        if case.chain:
-            explanation = walk_chain(case, machine, user_code, notebook)
-        else:
-            explanation = _play_again(case, machine, user_code, notebook, progress)
+        try:
+            if case.chain:
+                explanation = walk_chain(case, machine, user_code, notebook)
+            else:
+                explanation = _play_again(case, machine, user_code, notebook)
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            raise SdposeError(
+                f"{machine.device} has not enough memory to play {case.source} again; free some, or use --device cpu"
+            ) from error
     _write(case.folder / RESULT_FILE, explanation)
     return explanation
 
 
-def _play_again(
-    case: Case, machine: Machine, user_code: UserCode, notebook: Notebook, progress: Progress
-) -> Explanation:
+def _play_again(case: Case, machine: Machine, user_code: UserCode, notebook: Notebook) -> Explanation:
     seed = case.checkpoint.meta.get("seed")
     if not isinstance(seed, int):
         raise SdposeError(
@@ -96,10 +101,10 @@ def _play_again(
     )
     bench.load(case.checkpoint)
     symptom = _symptom(case)
-    film = replay(bench, symptom, case.iteration, notebook.deadline, progress)
+    film = replay(bench, symptom, case.iteration, notebook)
     while starts_damaged(case, film) and (earlier := go_back(case, bench, notebook.deadline)) is not None:
         case = earlier
-        film = replay(bench, symptom, case.iteration, notebook.deadline, progress)
+        film = replay(bench, symptom, case.iteration, notebook)
     if film.onset is None:
         return explain_unseen(case, bench, film, notebook)
     found = Investigation(bench, film, symptom, notebook).run()

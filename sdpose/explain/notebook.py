@@ -41,7 +41,8 @@ class Notebook:
 
     def ask(self, name: str, experiment: Callable[[], Answer], **about: Any) -> Answer:
         """Make an experiment, unless time is up. `about` fills the question."""
-        self.progress(name, 0, 0)
+        question = self.say(f"ask.{name}", **about)
+        self.progress(question, 0, 0)
         started_s = self.deadline.elapsed_s
         if not self.deadline.allows():
             answer = Answer("skipped", "answer.no_time")
@@ -55,7 +56,7 @@ class Notebook:
         self.experiments.append(
             Experiment(
                 name=name,
-                question=self.say(f"ask.{name}", **about),
+                question=question,
                 answer=self.say(answer.key, **answer.numbers),
                 outcome=answer.outcome,
                 numbers=dict(answer.numbers),

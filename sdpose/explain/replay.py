@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import islice
 
 from sdpose.explain.bench import Bench, State, StepRules
 from sdpose.explain.computation import Batch, Lived
-from sdpose.explain.deadline import Deadline
+from sdpose.explain.notebook import Notebook
 from sdpose.explain.symptom import Sign, Symptom, Usual
-
-Progress = Callable[[str, int, int], None]
-"""Told (what is done, how much of it, of how much)."""
 
 # Batches kept to be compared with, and looked at before the first step: enough for a median.
 NUM_REFERENCES = 3
@@ -60,7 +56,7 @@ class Replay:
         return ([self.following] if self.following is not None else []) + others[::-1]
 
 
-def replay(bench: Bench, symptom: Symptom, until: int, deadline: Deadline, progress: Progress) -> Replay:
+def replay(bench: Bench, symptom: Symptom, until: int, notebook: Notebook) -> Replay:
     """Live through the iterations up to `until`, and stop after the first that shows the fault.
 
     The bench then stands after the onset, or after `until`.
@@ -75,16 +71,16 @@ def replay(bench: Bench, symptom: Symptom, until: int, deadline: Deadline, progr
         if iteration > until:
             film.following = batch
             break
-        if not deadline.allows(seconds_each):
+        if not notebook.deadline.allows(seconds_each):
             film.reached_end = False
             break
         if bench.skips_next():
             bench.pass_over()
             continue
-        progress("replay", iteration - first, until - first)
-        before, started_s = bench.freeze(), deadline.elapsed_s
+        notebook.progress(notebook.say("page.replaying"), iteration - first, until - first)
+        before, started_s = bench.freeze(), notebook.deadline.elapsed_s
         lived = bench.advance(batch)
-        seconds_each = deadline.elapsed_s - started_s
+        seconds_each = notebook.deadline.elapsed_s - started_s
         moment = Moment(iteration, before, batch, lived)
         sign = symptom.sign(lived, film.usual)
         film.lived.append((iteration, lived))

@@ -14,15 +14,19 @@ from tiny_runs import type_in
 
 from sdpose.assemble.machine import choose_machine
 from sdpose.assemble.user_code import UserCode
+from sdpose.cli.main import main
 from sdpose.errors import SdposeError
 from sdpose.explain.bench import Bench, StepRules
 from sdpose.explain.case import Case, find_case
 from sdpose.explain.deadline import Deadline
+from sdpose.explain.notebook import Notebook
+from sdpose.explain.phrases import Phrases
 from sdpose.explain.recorded import compare_with_log
 from sdpose.explain.replay import replay
 from sdpose.explain.symptom import Symptom
-from sdpose.training.checkpoint import load_checkpoint
+from sdpose.training.checkpoint import load_checkpoint, save_checkpoint
 from sdpose.training.distributed import World
+from sdpose.training.treatment import Measure, Treatment
 
 
 @pytest.fixture(scope="module")
@@ -53,12 +57,16 @@ def bench(case: Case) -> Bench:
     return bench
 
 
+def quiet(budget_s: float | None = None) -> Notebook:
+    return Notebook(Phrases("en"), Deadline(budget_s), lambda what, done, total: None)
+
+
 def weights(bench: Bench) -> dict[str, torch.Tensor]:
     return {name: tensor.clone() for name, tensor in bench.model.state_dict().items()}
 
 
 def test_a_replay_ends_with_the_runs_weights_and_losses(bench: Bench, work_dir: Path) -> None:
-    film = replay(bench, Symptom(), 6, Deadline(None), lambda what, done, total: None)
+    film = replay(bench, Symptom(), 6, quiet())
     assert film.onset is None
     assert [iteration for iteration, _ in film.lived] == [4, 5, 6]
     saved = load_checkpoint(work_dir / "epoch_2.pth").state_dict
@@ -68,7 +76,7 @@ def test_a_replay_ends_with_the_runs_weights_and_losses(bench: Bench, work_dir: 
 
 
 def test_a_log_that_says_something_else_is_noticed(bench: Bench, tmp_path: Path) -> None:
-    film = replay(bench, Symptom(), 6, Deadline(None), lambda what, done, total: None)
+    film = replay(bench, Symptom(), 6, quiet())
     losses = [lived.values["loss"] for _, lived in film.lived]
     lines = [
         json.dumps({"mode": "train", "epoch": 2, "iter": number, "loss": loss})
@@ -146,7 +154,7 @@ def test_a_run_of_two_processes_is_lived_through_in_one(tmp_path: Path, people: 
     machine = choose_machine(case.settings, World().device)
     bench = Bench(case.settings, UserCode(), machine, seed=1, world_size=2, base_lr=case.base_lr)
     bench.load(case.checkpoint)
-    film = replay(bench, Symptom(), 8, Deadline(None), lambda what, done, total: None)
+    film = replay(bench, Symptom(), 8, quiet())
     comparison = compare_with_log(tmp_path / "work", film.lived, epoch_length=4, interval=1)
     assert (comparison.num_lines, comparison.first_difference) == (4, None)
     saved = load_checkpoint(tmp_path / "work" / "epoch_2.pth").state_dict
@@ -155,6 +163,27 @@ def test_a_run_of_two_processes_is_lived_through_in_one(tmp_path: Path, people: 
     ]
     # Gradients are summed in another order, and Adam makes whole steps of what is nearly nothing.
     assert max(differences) < 1e-3
+
+
+def test_repairs_that_were_in_force_are_in_force_again(case: Case, tmp_path: Path) -> None:
+    treatment = Treatment(
+        skipped=frozenset({5}), measures=(Measure(from_iteration=6, lr_factor=0.5, max_norm=0.1),)
+    )
+    before = case.checkpoint
+    assert before.resume is not None
+    before.resume["recovery"]["confirmed"] = treatment.to_plain()
+    path, work_dir = tmp_path / "treated.pth", tmp_path / "work"
+    save_checkpoint(path, before)
+    config = tmp_path / "config.py"
+    config.write_text(case.settings.python_text())
+    assert main(["train", str(config), "--resume-from", str(path), "--work-dir", str(work_dir)]) == 0
+    treated = find_case(path, iteration=6, config=config)
+    bench = Bench(treated.settings, UserCode(), choose_machine(treated.settings, World().device), seed=1)
+    bench.load(treated.checkpoint)
+    film = replay(bench, Symptom(), 6, quiet())
+    assert [iteration for iteration, _ in film.lived] == [4, 6]
+    saved = load_checkpoint(work_dir / "epoch_2.pth").state_dict
+    assert all(torch.equal(tensor, saved[name]) for name, tensor in weights(bench).items())
 
 
 def test_another_batch_size_cannot_be_played_again(case: Case) -> None:
@@ -167,5 +196,5 @@ def test_another_batch_size_cannot_be_played_again(case: Case) -> None:
 
 
 def test_time_that_is_up_is_no_verdict(bench: Bench) -> None:
-    film = replay(bench, Symptom(), 6, Deadline(0.0), lambda what, done, total: None)
+    film = replay(bench, Symptom(), 6, quiet(0.0))
     assert (film.onset, film.lived, film.reached_end) == (None, [], False)

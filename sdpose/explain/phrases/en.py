@@ -29,6 +29,7 @@ TEXTS: Mapping[str, str] = {
     "page.ruled_out": "Ruled out",
     "page.actions": "What to do",
     "page.notes": "Limits of this answer",
+    "page.replaying": "playing iterations again",
     "page.sample": "image {image}, annotation {annotation} ({file})",
     "page.written": "written to {path}",
     "page.based_on": "from {source}, on {machine}, in {seconds:.0f} s",

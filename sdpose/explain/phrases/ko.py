@@ -29,6 +29,7 @@ TEXTS: Mapping[str, str] = {
     "page.ruled_out": "제외된 원인",
     "page.actions": "조치",
     "page.notes": "이 결과의 한계",
+    "page.replaying": "iteration 다시 실행",
     "page.sample": "image {image}, annotation {annotation} ({file})",
     "page.written": "{path}에 저장함",
     "page.based_on": "{source}에서 시작, {machine}, {seconds:.0f}초",
