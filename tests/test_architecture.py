@@ -47,6 +47,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "evaluate": (BELOW_FIT | {"assemble", "past_evaluations"}, {"torch"}),
     "evaluate_checkpoint": (BELOW_FIT | {"assemble", "evaluate", "picture"}, {"numpy"}),
     "explain": (BELOW_FIT | {"assemble"}, {"torch", "numpy"}),
+    "report": ({"monitor", "config", "evaluation", "past_evaluations"}, {"numpy"}),
     "run": (BELOW_FIT | {"assemble", "evaluate"}, {"torch"}),
     "fit": (BELOW_FIT | {"assemble", "evaluate", "explain", "run"}, {"torch"}),
     "check": (BELOW_FIT | {"assemble"}, {"torch", "numpy", "cv2"}),

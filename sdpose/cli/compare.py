@@ -1,0 +1,53 @@
+"""`sdpose compare RUN RUN...`: config differences, AP with paired intervals, cost."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+
+def add_parser(subparsers: Any) -> None:
+    """Declare the verb."""
+    parser = subparsers.add_parser("compare", help="runs side by side", description=__doc__)
+    parser.add_argument(
+        "runs", nargs="+", type=Path, metavar="RUN", help="work dirs; all are compared with the first"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Exit code 0, whoever is better; 2 for a folder without a run."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from sdpose.report.compare import compare_runs
+
+    comparison = compare_runs(args.runs)
+    console = Console(highlight=False)
+    table = Table("run", "best AP", "at epoch", "against the first", "alarms", "s/iter", "hours", box=None)
+    for number, each in enumerate(comparison.runs):
+        summary = each.summary
+        alarms = sum(count for severity, count in summary.num_alerts.items() if severity != "info")
+        plain = f"{summary.best_ap:.3f}" if summary.best_ap is not None else "-"
+        table.add_row(
+            str(summary.path),
+            str(each.interval) if each.interval else plain,
+            str(summary.best_epoch or "-"),
+            "-" if number == 0 else each.sentence,
+            str(alarms or "-"),
+            f"{summary.iteration_s:.3g}" if summary.iteration_s is not None else "-",
+            f"{summary.elapsed_s / 3600:.2f}" if summary.elapsed_s is not None else "-",
+        )
+    console.print(table)
+    if comparison.differences:
+        differing = Table("config", *(each.summary.name for each in comparison.runs), box=None)
+        for key, values in comparison.differences:
+            differing.add_row(key, *values)
+        console.print()
+        console.print(differing)
+    else:
+        console.print("\nthe configs are the same")
+    for note in comparison.notes:
+        console.print(note)
+    return 0
