@@ -18,6 +18,13 @@ from sdpose.training.incident import Incident, write_incident
 LATE_BLOW = ["lr_config.warmup=constant", "lr_config.warmup_iters=5"]
 
 
+def hide_all_but_one_far_joint(annotation: dict[str, Any]) -> None:
+    """One labelled joint, far away: nothing to see in the crop."""
+    points = [0.0] * 51
+    points[:3] = [5000.0, 5000.0, 2]
+    annotation.update(keypoints=points, num_keypoints=1)
+
+
 def by_name(explanation: Explanation) -> dict[str, str]:
     return {experiment.name: experiment.outcome for experiment in explanation.experiments}
 
@@ -49,13 +56,7 @@ def test_an_annotation_beyond_all_numbers_is_found_with_its_image(tmp_path: Path
 def test_a_sample_that_breaks_an_own_loss_is_found(tmp_path: Path, people: Path) -> None:
     root = copy_of(people, tmp_path)
 
-    def spoil(annotation: dict[str, Any]) -> None:
-        """One labelled joint, far away: nothing to see in the crop."""
-        points = [0.0] * 51
-        points[:3] = [5000.0, 5000.0, 2]
-        annotation.update(keypoints=points, num_keypoints=1)
-
-    image_id, _ = spoil_one_person(root, spoil)
+    image_id, _ = spoil_one_person(root, hide_all_but_one_far_joint)
     own = "seen = weight[..., 0].sum(dim=1)\nreturn 0.1 * (target.amax(dim=(1, 2, 3)) / seen).mean()"
     assert train(tiny_config(tmp_path, root, own_loss=own)) == 1
     found = explained(tmp_path / "work")
@@ -65,6 +66,21 @@ def test_a_sample_that_breaks_an_own_loss_is_found(tmp_path: Path, people: Path)
     assert found.place is not None
     assert (found.place.layer, found.place.phase, found.place.fault) == ("loss_own", "loss", "non_finite")
     assert any("loss_own" in action for action in found.actions)
+
+
+def test_a_sample_with_an_extreme_but_finite_loss_is_found(tmp_path: Path, people: Path) -> None:
+    root = copy_of(people, tmp_path)
+    image_id, annotation_id = spoil_one_person(root, hide_all_but_one_far_joint)
+    own = "drawn = target.sum(dim=(1, 2, 3)).clamp(min=1e-3)\nreturn (heatmaps.square().mean((1, 2, 3)) / drawn).mean()"
+    train(tiny_config(tmp_path, root, own_loss=own))
+    # No critical alert: a single high loss is a spike.
+    found = explained(tmp_path / "work" / "epoch_1.pth", iteration=8, config=tmp_path / "tiny.py")
+    assert (found.reproduced, found.cause, found.onset) == (True, "data", 6)
+    assert [(one.image_id, one.annotation_id) for one in found.suspects] == [(image_id, annotation_id)]
+    assert found.place is not None
+    assert (found.place.layer, found.place.fault) == ("loss_own", "extreme")
+    assert found.place.usual is not None
+    assert found.place.value > 10 * found.place.usual
 
 
 def test_a_loss_that_breaks_with_the_weights_is_a_state(tmp_path: Path, people: Path) -> None:
