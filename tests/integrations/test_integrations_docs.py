@@ -47,9 +47,8 @@ def test_the_plain_loop_and_what_follows_from_alerts(caplog: pytest.LogCaptureFi
 
 def test_lightning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("lightning", reason="lightning is not installed")
-    from test_integrations_lightning import module
-
     import lightning.pytorch as host
+    from test_integrations_lightning import module
 
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {}
