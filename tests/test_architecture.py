@@ -30,6 +30,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "geometry": ({"skeleton"}, {"numpy", "cv2"}),
     "heatmaps": ({"skeleton"}, {"torch"}),
     "monitor": (set(), {"numpy"}),
+    "dashboard": ({"monitor"}, {"numpy", "starlette", "uvicorn"}),
     "models": (set(), {"torch"}),
     "data": ({"skeleton", "geometry"}, {"numpy", "cv2", "torch"}),
     "evaluation": ({"skeleton", "geometry", "heatmaps"}, {"numpy", "torch", "faster_coco_eval"}),

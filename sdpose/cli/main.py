@@ -28,6 +28,7 @@ from sdpose.cli import (
     test,
     train,
     verify_resume,
+    watch,
 )
 from sdpose.errors import SdposeError
 
@@ -36,6 +37,7 @@ VERBS = (
     train,
     test,
     diagnose,
+    watch,
     explain,
     runs,
     compare,

@@ -1,0 +1,67 @@
+"""A curve as a browser can show it: a range of it, in as many points as a screen has, each a point of the log."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Indices = NDArray[np.int64]
+MAX_BROKEN = 200
+
+
+def inside(x: Floats, first: float | None, last: float | None) -> slice:
+    """The part of a rising `x` (n,) between two values, with one point more on either side, for lines that leave."""
+    low = 0 if first is None else max(0, int(np.searchsorted(x, first, side="left")) - 1)
+    high = len(x) if last is None else min(len(x), int(np.searchsorted(x, last, side="right")) + 1)
+    return slice(low, max(low, high))
+
+
+def thin(values: Floats, num_points: int) -> Indices:
+    """Indices (m,), rising, m <= num_points + 2: the least and the greatest of each stretch, the first and the last.
+
+    So no peak is lost, however far out one looks. Values that are not finite count as absent.
+    """
+    size = len(values)
+    if size <= num_points:
+        return np.arange(size)
+    num_stretches = max(1, num_points // 2)
+    length = -(-size // num_stretches)
+    whole = size - size % length
+    blocks = values[:whole].reshape(-1, length)
+    finite = np.isfinite(blocks)
+    starts = np.arange(0, whole, length)
+    lowest = np.where(finite, blocks, np.inf).argmin(axis=1) + starts
+    highest = np.where(finite, blocks, -np.inf).argmax(axis=1) + starts
+    rest: list[int] = []
+    tail = values[whole:]
+    if len(tail):
+        known = np.isfinite(tail)
+        rest = [
+            whole + int(np.where(known, tail, np.inf).argmin()),
+            whole + int(np.where(known, tail, -np.inf).argmax()),
+        ]
+    ends = np.array([0, size - 1, *rest], dtype=np.int64)
+    return np.unique(np.concatenate([lowest, highest, ends]))
+
+
+def broken(values: Floats) -> Indices:
+    """Where a curve is not finite; of very many, some over the whole length."""
+    found = np.flatnonzero(~np.isfinite(values))
+    if len(found) <= MAX_BROKEN:
+        return found
+    return found[np.linspace(0, len(found) - 1, MAX_BROKEN).astype(np.int64)]
+
+
+def smoothed(values: Floats, window: int) -> Floats:
+    """The mean over `window` points around each, fewer at the ends; what is not finite is passed over. (n,)"""
+    if window <= 1 or len(values) < 2:
+        return values
+    finite = np.isfinite(values)
+    sums = np.concatenate([[0.0], np.cumsum(np.where(finite, values, 0.0))])
+    counts = np.concatenate([[0], np.cumsum(finite)])
+    places = np.arange(len(values))
+    first = np.maximum(places - (window - 1) // 2, 0)
+    end = np.minimum(places + window // 2 + 1, len(values))
+    number = counts[end] - counts[first]
+    return np.where(number > 0, (sums[end] - sums[first]) / np.maximum(number, 1), np.nan)

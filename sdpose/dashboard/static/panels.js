@@ -1,0 +1,112 @@
+// Everything about a run that is not a curve.
+import { bytes, duration, element, instant, number, stateText, table } from "./format.js";
+import { currentLanguage, say } from "./words.js";
+
+const fraction = (value) => value === null || value === undefined ? "–" : value.toFixed(3);
+
+export function runList(host, runs, shown, overlaid, onOverlay) {
+  const kept = document.activeElement?.closest?.("#runs li")?.dataset.id;
+  const part = document.activeElement?.tagName;
+  host.replaceChildren(...runs.map((run) => {
+    const link = element("a", { href: `#${run.id}`, "aria-current": run.id === shown ? "page" : null },
+      element("strong", {}, run.name),
+      element("span", { class: "facts" },
+        element("span", { class: `state ${run.state}` }, stateText(run)), " ",
+        progress(run), run.best === null ? "" : ` · ${say("best")} ${run.score} ${fraction(run.best)}`),
+      element("span", { class: `verdict ${run.verdict === "healthy" ? "good" : run.verdict ? "bad" : ""}` }, say(run.verdict ?? "unknown")),
+      counts(run));
+    const tick = element("input", { type: "checkbox", "aria-label": `${say("overlay")}: ${run.name}`, onchange: (event) => onOverlay(run.id, event.target.checked) });
+    tick.checked = overlaid.has(run.id);
+    tick.disabled = run.id === shown;
+    return element("li", { "data-id": run.id, class: run.id === shown ? "shown" : "" }, tick, link);
+  }));
+  if (kept) host.querySelector(`li[data-id="${kept}"] ${part === "INPUT" ? "input" : "a"}`)?.focus();
+}
+
+function progress(run) {
+  if (run.epoch === null) return run.iteration === null ? "" : `${say("iteration")} ${run.iteration}`;
+  return `${say("epoch")} ${number(run.epoch)}${run.total_epochs ? ` ${say("of")} ${run.total_epochs}` : ""}`;
+}
+
+function counts(run) {
+  const parts = ["critical", "warning"].filter((severity) => run.alerts[severity]).map((severity) =>
+    element("span", { class: `count ${severity}` }, `${run.alerts[severity]} ${say(severity)}`));
+  return element("span", { class: "counts" }, ...parts);
+}
+
+export function runHead(host, page) {
+  const fact = (name, value, kind = "") => element("div", { class: `fact ${kind}` }, element("dt", {}, name), element("dd", {}, value));
+  const best = page.best === null ? "–" : `${fraction(page.best)}${page.best_epoch === null ? "" : ` (${say("at_epoch")} ${number(page.best_epoch)})`}`;
+  const notes = [...page.notes];
+  if (page.overview || page.read < 0.999 && page.format !== "unreadable")
+    notes.unshift(`${say("reading")}: ${Math.round(100 * page.read)} %${page.overview ? ` – ${say("overview")}` : ""}`);
+  host.replaceChildren(
+    element("h2", {}, page.name), element("p", { class: "path" }, `${page.path} · ${page.format}`),
+    element("dl", { class: "fact-row" },
+      fact(say("state"), stateText(page), `state ${page.state}`),
+      fact(say("verdict"), say(page.verdict ?? "unknown"), page.verdict === "healthy" ? "good" : page.verdict ? "bad" : ""),
+      fact(say("epoch"), page.epoch === null ? "–" : `${number(page.epoch)}${page.total_epochs ? ` ${say("of")} ${page.total_epochs}` : ""}`),
+      fact(say("iteration"), number(page.iteration)),
+      fact(`${say("best")} ${page.score ?? ""}`, best),
+      fact(say("last_record"), `${instant(page.changed_at)}`)),
+    ...notes.map((note) => element("p", { class: "note" }, note)));
+}
+
+export function alertCards(host, page) {
+  const opened = new Set([...host.querySelectorAll("details[open]")].map((node) => node.dataset.key));
+  const rank = { critical: 0, warning: 1, info: 2 };
+  const cards = [...page.alert_cards].sort((a, b) => rank[a.severity] - rank[b.severity] || a.iteration - b.iteration);
+  if (!cards.length) { host.replaceChildren(element("p", { class: "hint" }, say("no_alerts"))); return; }
+  host.replaceChildren(...cards.map((alert) => {
+    const key = `${alert.kind} ${alert.iteration}`;
+    const list = (title, entries) => entries.length ? [element("h4", {}, title), element("ul", {}, ...entries.map((entry) => element("li", {}, entry)))] : [];
+    const source = [say(alert.source === "run" ? "by_run" : "by_log")];
+    if (alert.remade) source.push(say("remade"));
+    if (alert.language !== currentLanguage()) source.push(say("as_written"));
+    // The badge says what the sign before the message says.
+    const [first, ...rest] = alert.message.replace(/^[\u2139\u26a0\u{1f6a8}]\ufe0f?\s*/u, "").split("\n");
+    const more = element("details", { "data-key": key },
+      element("summary", {}, `${say("causes")}, ${say("actions")}`),
+      ...list(say("causes"), alert.causes), ...list(say("actions"), alert.actions),
+      ...list(say("evidence"), Object.entries(alert.evidence).map(([name, value]) => `${name}: ${typeof value === "object" ? JSON.stringify(value) : number(value)}`)));
+    more.open = opened.has(key);
+    return element("article", { class: `alert ${alert.severity}`, lang: alert.language },
+      element("h3", {}, element("span", { class: `count ${alert.severity}` }, say(alert.severity)), ` ${alert.kind} · ${say("epoch")} ${alert.epoch}, ${say("iteration")} ${alert.iteration}`),
+      element("p", { class: "message" }, element("strong", {}, first), ...rest.flatMap((line) => [document.createElement("br"), line.trim()])),
+      element("p", { class: "hint" }, source.join(" · ")), more);
+  }));
+}
+
+export function checkpointTable(host, page) {
+  if (!page.checkpoints.length) { host.replaceChildren(element("p", { class: "hint" }, say("no_checkpoints"))); return; }
+  host.replaceChildren(table(say("checkpoints"), [say("name"), say("size"), say("changed")], page.checkpoints.map((entry) => [
+    entry.points_to ? `${entry.name} → ${entry.points_to}` : entry.name, bytes(entry.bytes), instant(entry.changed_at)])));
+}
+
+export function picture(section, host, page) {
+  section.hidden = !page.picture;
+  if (!page.picture) { host.replaceChildren(); return; }
+  const source = `/api/runs/${page.id}/picture?at=${page.picture.changed_at}`;
+  const known = host.querySelector("img");
+  if (known?.getAttribute("src") === source) return;
+  const alt = `${say("picture_alt")} ${instant(page.picture.changed_at)}`;
+  host.replaceChildren(element("a", { href: source, target: "_blank", rel: "noopener" }, element("img", { src: source, alt, loading: "lazy" })),
+    element("p", { class: "hint" }, `${page.picture.name}, ${instant(page.picture.changed_at)}`));
+}
+
+export function differenceTable(host, answer) {
+  if (!answer) { host.replaceChildren(); return; }
+  const parts = [element("h3", {}, say("differs"))];
+  if (answer.missing.length) parts.push(element("p", { class: "note" }, `${say("missing_config")}: ${answer.missing.join(", ")}`));
+  if (answer.differences.length) parts.push(element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": say("differs") },
+    table(say("differs"), [say("setting"), ...answer.runs], answer.differences.map((row) => [row.name, ...row.values.map((value) => value ?? say("not_set"))]))));
+  else parts.push(element("p", { class: "hint" }, say("no_difference")));
+  host.replaceChildren(...parts);
+}
+
+export function numberTable(host, answer, caption) {
+  const names = { step: say("step"), epoch: say("epoch") };
+  host.replaceChildren(table(`${caption}: ${answer.rows.length} ${say("shown_of")} ${answer.total}`,
+    answer.columns.map((name) => names[name] ?? name), answer.rows.map((row) => answer.columns.map((name) => row[name] === undefined ? "–" : String(row[name])))));
+}
+export { duration };

@@ -1,0 +1,195 @@
+"""One run as the page sees it: its log, its alerts, its state, its verdict."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sdpose.dashboard.alerts import AlertTail, as_data, facts_of, in_language, said_once
+from sdpose.dashboard.config_file import config_path, config_text, settings_in
+from sdpose.dashboard.foreign_log import ForeignLog
+from sdpose.dashboard.own_log import OwnLog
+from sdpose.monitor.alert import Alert
+from sdpose.monitor.hooks import RunFacts
+from sdpose.monitor.judge import diagnose
+from sdpose.monitor.log_roles import assign_roles
+from sdpose.monitor.readers import Series, TrainingLog
+
+# An evaluation or a checkpoint on a slow disk may take this long without a line.
+_QUIET_S = 180.0
+_ENDING_BYTES = 4096
+_ENDING = re.compile(r" - run (finished|interrupted|stopped: .*?|failed: .*?)(?:; best .*)?; statistics in ")
+
+
+class WatchedRun:
+    """Refreshed by one thread, asked by others. `version` grows with everything that is new."""
+
+    def __init__(self, identity: str, path: Path, *, name: str, own: bool) -> None:
+        self.identity = identity
+        self.path = path
+        self.name = name
+        self.version = 0
+        self.folder = path if path.is_dir() else path.parent
+        self._own = own
+        self._source = OwnLog(path) if own else ForeignLog(path)
+        self._alerts = AlertTail(self.folder / "alerts.jsonl")
+        self._log: tuple[int, TrainingLog] | None = None
+        self._verdict: str | None = None
+        self._found: tuple[Alert, ...] = ()
+        self._judged_version = -1
+        self._judge_after = 0.0
+        self._state = ""
+        self._lock = threading.Lock()
+
+    def refresh(self, *, budget_s: float) -> tuple[bool, bool]:
+        """Read what is new: (whether anything is, whether more waits to be read)."""
+        changed, more = self._source.refresh(budget_s=budget_s)
+        changed |= self._own and self._alerts.refresh()
+        state = self._state_now()["state"]
+        changed |= state != self._state
+        self._state = state
+        self.version += changed
+        if not more and self._judge_if_due():
+            self.version += 1
+            self._judged_version = self.version
+            changed = True
+        return changed, more
+
+    def log(self) -> TrainingLog:
+        """What there is of it, of this moment."""
+        with self._lock:
+            if self._log is None or self._log[0] != self.version:
+                self._log = (self.version, self._source.log())
+            return self._log[1]
+
+    @property
+    def overview(self) -> bool:
+        """Whether the log is still an even sample of a large file that is being read."""
+        return self._source.overview
+
+    def score(self) -> Series | None:
+        """The curve that runs are compared by."""
+        log = self.log()
+        return (
+            next((s for s in log.series if s.name == "AP" and s.mode == "val"), None)
+            or assign_roles(log.series).score
+        )
+
+    def summary(self) -> dict[str, Any]:
+        """What the list of runs says."""
+        log = self.log()
+        score = self.score()
+        train = [series for series in log.series if series.mode == "train"]
+        longest = max(train or log.series, key=lambda series: len(series.steps), default=None)
+        epochs = [series.epochs[-1] for series in log.series if np.isfinite(series.epochs[-1])]
+        best = (
+            int(np.nanargmax(score.values)) if score is not None and np.isfinite(score.values).any() else None
+        )
+        alerts = self._all_alerts()
+        return {
+            "id": self.identity,
+            "name": self.name,
+            "path": str(self.path),
+            "format": log.format,
+            **self._state_now(),
+            "epoch": max(epochs, default=None),
+            "total_epochs": log.total_epochs,
+            "iteration": int(longest.steps[-1]) if longest is not None else None,
+            "num_records": max((len(series.values) for series in train), default=0),
+            "score": score.name if score is not None else None,
+            "best": float(score.values[best]) if score is not None and best is not None else None,
+            "best_epoch": float(score.epochs[best]) if score is not None and best is not None else None,
+            "verdict": self._verdict,
+            "alerts": {
+                severity: sum(alert.severity == severity for alert, _ in alerts)
+                for severity in ("critical", "warning", "info")
+            },
+            "read": self._source.read,
+            "overview": self.overview,
+            "notes": list(log.notes),
+            "version": self.version,
+        }
+
+    def alerts(self, language: str) -> list[dict[str, Any]]:
+        """All alerts, by iteration, in `language`."""
+        facts = self.facts()
+        shown = []
+        for alert, source in self._all_alerts():
+            translated, remade = in_language(alert, facts if source == "run" else RunFacts(), language)
+            shown.append(as_data(translated, remade=remade, source=source))
+        return shown
+
+    def facts(self) -> RunFacts:
+        """What is known of the run, for advice."""
+        log = self.log()
+        path = config_path(self.folder) if self._own else None
+        text = config_text(path) if path is not None else ""
+        return facts_of(
+            self.folder, settings_in(text), text, log_facts=log.facts, total_epochs=log.total_epochs
+        )
+
+    def _all_alerts(self) -> Sequence[tuple[Alert, str]]:
+        """With who says so: the run's own monitor, or the log. Of one kind the run's own word is enough."""
+        written = [(alert, "run") for alert in said_once(self._alerts.alerts)]
+        kinds = {alert.kind for alert, _ in written}
+        found = [(alert, "log") for alert in self._found if alert.kind not in kinds]
+        return sorted(written + found, key=lambda entry: entry[0].iteration)
+
+    def _state_now(self) -> dict[str, Any]:
+        """training, silent (since when), or how it ended."""
+        newest_at = self._source.newest_at
+        ending = _ending(self._source.text_path)
+        if self._source.deleted:
+            state = "deleted"
+        elif ending is not None:
+            state = ending
+        elif time.time() - newest_at < max(_QUIET_S, 5 * self._usual_gap_s()):
+            state = "training"
+        else:
+            state = "silent"
+        return {"state": state, "changed_at": newest_at}
+
+    def _usual_gap_s(self) -> float:
+        """Seconds between two rows, where the log tells how long an iteration takes."""
+        if self._log is None:
+            return 0.0
+        taken = next((s for s in self._log[1].series if s.name == "time" and s.mode == "train"), None)
+        if taken is None or len(taken.values) < 2:
+            return 0.0
+        gap = float(np.median(np.diff(taken.steps[-20:])) * np.median(taken.values[-20:]))
+        return gap if np.isfinite(gap) else 0.0
+
+    def _judge_if_due(self) -> bool:
+        if self._judged_version == self.version or time.monotonic() < self._judge_after:
+            return False
+        started_at = time.monotonic()
+        self._judged_version = self.version
+        log = self.log()
+        if not log.series:
+            return False
+        diagnosis = diagnose(log, language="en")
+        # However long a log is, judging it takes a small part of the time.
+        self._judge_after = time.monotonic() + 1.0 + 20 * (time.monotonic() - started_at)
+        before = (self._verdict, self._found)
+        self._verdict, self._found = diagnosis.verdict, diagnosis.alerts
+        return before != (self._verdict, self._found)
+
+
+def _ending(text_path: Path | None) -> str | None:
+    """finished, interrupted, stopped or failed, by the last lines of the text log; None: it goes on, or was killed."""
+    if text_path is None:
+        return None
+    try:
+        with text_path.open("rb") as file:
+            file.seek(max(0, text_path.stat().st_size - _ENDING_BYTES))
+            tail = file.read().decode("utf-8", errors="replace")
+    except OSError:
+        return None
+    found = _ENDING.findall(tail)
+    return str(found[-1]).split(":")[0] if found else None
