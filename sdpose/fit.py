@@ -3,37 +3,34 @@
 from __future__ import annotations
 
 import dataclasses
-import inspect
 import random
-from collections.abc import Callable
-from contextlib import AbstractContextManager, closing, nullcontext
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
-from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from sdpose.assemble.data import to_device, training_data, training_loader, training_targets
-from sdpose.assemble.machine import Machine, choose_machine, is_out_of_memory
+from sdpose.assemble.data import training_data, training_loader
+from sdpose.assemble.machine import choose_machine, is_out_of_memory
 from sdpose.assemble.model import (
     build_loss,
     build_model,
-    build_normalizer,
     model_spec_from_settings,
     variant_name,
 )
 from sdpose.assemble.notify import build_notifier
 from sdpose.assemble.schedule import build_hooks, build_optimizer_from, build_schedule_from
+from sdpose.assemble.training_step import no_sync_of, training_step, wrap_for_training
 from sdpose.assemble.user_code import import_user_code
 from sdpose.config.settings import Settings
 from sdpose.errors import SdposeError
 from sdpose.evaluate import Evaluator
 from sdpose.explain import explain_ending
-from sdpose.models import SDPose, SDPoseLoss
-from sdpose.models.losses import pose_accuracy, total_loss
+from sdpose.models import SDPose
+from sdpose.models.losses import total_loss
 from sdpose.models.weights import load_model_weights
 from sdpose.monitor import Monitor, RunFacts
 from sdpose.run import Run, RunFailed, RunStopped
@@ -42,14 +39,14 @@ from sdpose.training.checkpoint_store import CheckpointStore
 from sdpose.training.disk_space import estimated_checkpoint_bytes
 from sdpose.training.distributed import World, init_from_environment
 from sdpose.training.logs import RunLog
-from sdpose.training.loop import LoopSettings, StepOutput, TrainingLoop
+from sdpose.training.loop import LoopSettings, TrainingLoop
 from sdpose.training.optim import load_optimizer_state
 from sdpose.training.progress import Progress
 from sdpose.training.random_state import restore_random_state
 from sdpose.training.resume import resolve_resume
 from sdpose.training.signals import StopRequest
 from sdpose.training.state import TrainingState
-from sdpose.training.vital_signs import output_signs, weight_signs
+from sdpose.training.vital_signs import weight_signs
 
 
 class FitConsole(Protocol):
@@ -157,7 +154,7 @@ def _fit(
     )
     if store is not None:
         store.require_room()
-    trained = _wrap(model, settings, machine, world)
+    trained = wrap_for_training(model, settings, machine, world)
     # All ranks have read what they were to load: now it may move.
     world.barrier()
     set_aside = store.set_aside() if store is not None and resumed is None else None
@@ -201,7 +198,7 @@ def _fit(
         clip = settings.optimizer_config.grad_clip
         loop = TrainingLoop(
             state=state,
-            compute_losses=_training_step(settings, trained, criterion, machine),
+            compute_losses=training_step(settings, trained, criterion, machine),
             total_loss=total_loss,
             schedule=build_schedule_from(settings, settings.optimizer.lr * lr_factor),
             loader=loader,
@@ -215,7 +212,7 @@ def _fit(
             ),
             signs_at_end=partial(weight_signs, model, optimizer),
             world=world,
-            no_sync=_no_sync(trained),
+            no_sync=no_sync_of(trained),
         )
         facts = _facts(settings, model, work_dir, world, seed, len(loader), options)
         checkpoint_mib = estimated_checkpoint_bytes(model, optimizer) / 2**20
@@ -328,63 +325,6 @@ def _load_weights(settings: Settings, options: FitOptions, model: SDPose, resume
         source = load_checkpoint(path)
     if source is not None:
         load_model_weights(model, source.state_dict, source=str(source.path))
-
-
-class _Cycles(nn.Module):
-    """The model as training sees it: DDP and torch.compile wrap `forward`, and training needs all cycles."""
-
-    def __init__(self, model: SDPose) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, images: Tensor) -> list[Any]:
-        return self.model.forward_cycles(images)
-
-
-def _wrap(model: SDPose, settings: Settings, machine: Machine, world: World) -> nn.Module:
-    trained: nn.Module = _Cycles(model)
-    if settings.runtime.compile:
-        trained.compile()
-    if world.size > 1:
-        trained = nn.parallel.DistributedDataParallel(
-            trained,
-            device_ids=[machine.device.index] if machine.device.type == "cuda" else None,
-            **_without_buffer_sync(),
-            find_unused_parameters=settings.find_unused_parameters,
-            gradient_as_bucket_view=True,
-        )
-    return trained
-
-
-def _without_buffer_sync() -> dict[str, Any]:
-    """Batch norm statistics are each rank's own while it trains, as published; torch 2.13 renamed the switch."""
-    known = inspect.signature(nn.parallel.DistributedDataParallel.__init__).parameters
-    return {"forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers": False}
-
-
-def _no_sync(trained: nn.Module) -> Callable[[], AbstractContextManager[None]]:
-    return trained.no_sync if isinstance(trained, nn.parallel.DistributedDataParallel) else nullcontext
-
-
-def _training_step(
-    settings: Settings, trained: nn.Module, criterion: SDPoseLoss, machine: Machine
-) -> Callable[[Any], StepOutput]:
-    """A batch of uint8 crops and joints -> loss terms, `acc_pose` and vital signs; all of it on the device."""
-    normalize = build_normalizer(settings, "train").to(machine.device)
-
-    def compute_losses(batch: Any) -> StepOutput:
-        batch = to_device(batch, machine.device)
-        target, weight = training_targets(settings, batch)
-        with machine.autocast():
-            cycles = trained(normalize(batch.images))
-        terms: dict[str, Tensor] = criterion(cycles, target, weight)
-        first = cycles[0]
-        return StepOutput(
-            terms={**terms, "acc_pose": pose_accuracy(cycles, target, weight)},
-            signs=output_signs(first.heatmaps, first.keypoint_tokens, first.visual_tokens),
-        )
-
-    return compute_losses
 
 
 def _restore(resumed: Checkpoint, run: Run) -> None:

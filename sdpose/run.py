@@ -11,6 +11,7 @@ import torch
 
 from sdpose.assemble.machine import Machine
 from sdpose.assemble.notify import without_addresses
+from sdpose.assemble.repairs import build_good_states, build_recovery, repair_rules
 from sdpose.config.run_settings import Reaction
 from sdpose.config.settings import Settings
 from sdpose.data.loader import PoseBatch
@@ -22,14 +23,13 @@ from sdpose.training.checkpoint import Checkpoint, make_meta
 from sdpose.training.checkpoint_store import CheckpointStore
 from sdpose.training.distributed import World
 from sdpose.training.environment import environment_text
-from sdpose.training.good_states import GoodStates
 from sdpose.training.log_format import TrainEntry, ValEntry
 from sdpose.training.logs import RemainingTime, RunLog
-from sdpose.training.machine_signs import machine_signs, rank_spread
+from sdpose.training.machine_signs import machine_signs
 from sdpose.training.probes import Interval, weighted_means
 from sdpose.training.progress import Progress
-from sdpose.training.recovery import Recovery
-from sdpose.training.repair_shop import RepairRules, RepairShop
+from sdpose.training.records import train_records
+from sdpose.training.repair_shop import RepairShop
 from sdpose.training.signals import StopRequest
 from sdpose.training.state import StoredState, TrainingState
 from sdpose.training.vital_signs import floating_tensors, num_broken
@@ -37,12 +37,6 @@ from sdpose.training.vital_signs import floating_tensors, num_broken
 if TYPE_CHECKING:
     from sdpose.evaluate import Evaluator
     from sdpose.monitor.notify import Notifier
-
-
-# Logging intervals after which a repair is judged.
-CHECK_INTERVALS = 2
-# And between two further copies of the state, for faults that are noticed late.
-ANCHOR_INTERVALS = 10
 
 
 class RunFailed(Exception):
@@ -146,7 +140,9 @@ class Run:
                 ),
                 run_iteration=progress.iteration,
             )
-        alerts = self._observe(self._records(interval, progress))
+        alerts = self._observe(
+            train_records(interval, progress, epoch_length=self.epoch_length, machine=self._machine_signs())
+        )
         self._say(alerts)
         self.shop.interval_finished(interval, alerts)
         self.shop.keep_incident(alerts, "train")
@@ -212,45 +208,6 @@ class Run:
 
     # Records and alerts ------------------------------------------------------------------------------------------
 
-    def _records(self, interval: Interval, progress: Progress) -> list[Record]:
-        now = time.time()
-        last = interval.iterations[-1]
-        return [
-            Record(
-                mode="train",
-                epoch=progress.epoch + 1,
-                iteration=entry.host.iteration,
-                epoch_iteration=entry.host.batch,
-                epoch_length=self.epoch_length,
-                values={
-                    **entry.logged,
-                    **entry.probed,
-                    "lr": entry.host.lr,
-                    "lr_expected": entry.host.lr_expected,
-                    "time": entry.host.elapsed_s,
-                    "data_time": entry.host.data_s,
-                    **(self._values_at_end(interval) if entry is last else {}),
-                },
-                time=now,
-                details={"loss_per_rank": list(interval.loss_per_rank)}
-                if entry is last and self.world.size > 1
-                else {},
-            )
-            for entry in interval.iterations
-        ]
-
-    def _values_at_end(self, interval: Interval) -> dict[str, float]:
-        """What is measured once an interval."""
-        values = {**interval.at_end, **machine_signs(self.checkpoint_dir)}
-        if self.machine.device.type == "cuda":
-            values["memory"] = torch.cuda.max_memory_allocated(self.machine.device) / 2**20
-        if self.world.size > 1:
-            values["rank_spread"] = rank_spread(interval.loss_per_rank)
-        num_unusable = sum(entry.host.num_unusable for entry in interval.iterations)
-        if num_unusable:
-            values["samples_skipped"] = num_unusable
-        return values
-
     def _observe(self, records: Sequence[Record]) -> tuple[Alert, ...]:
         """What the hooks of the main process say; all must act alike, and times and memory are each one's own."""
         alerts: tuple[Alert, ...] = self.world.broadcast_object(self.monitor.observe(records))
@@ -295,33 +252,12 @@ class Run:
     # Repairs -----------------------------------------------------------------------------------------------------
 
     def _repair_shop(self) -> RepairShop:
-        monitor, interval = self.settings.monitor, self.settings.log_config.interval
-        clip, accumulated = (
-            self.settings.optimizer_config.grad_clip,
-            self.settings.optimizer_config.cumulative_iters,
-        )
-        good = GoodStates(
-            self.state,
-            # Inside an accumulation group there is no copy: the one before must still be there.
-            num_recent=1 if accumulated == 1 else 2,
-            anchor_iterations=ANCHOR_INTERVALS * interval if monitor.recovers else None,
-        )
         return RepairShop(
             state=self.state,
             monitor=self.monitor,
-            recovery=Recovery(
-                max_repairs=monitor.max_repairs,
-                check_iterations=CHECK_INTERVALS * interval,
-                cooldown_iterations=2 * CHECK_INTERVALS * interval,
-                max_norm=clip.max_norm if clip else None,
-            ),
-            good=good if monitor.snapshot else None,
-            rules=RepairRules(
-                recovers=lambda kind: monitor.reaction(kind) == "recover",
-                dry_run=monitor.dry_run,
-                epoch_length=self.epoch_length,
-                cumulative_iters=accumulated,
-            ),
+            recovery=build_recovery(self.settings),
+            good=build_good_states(self.settings, self.state),
+            rules=repair_rules(self.settings, self.epoch_length),
             world=self.world,
             log=self.log,
             work_dir=self.work_dir,
@@ -467,6 +403,11 @@ class Run:
     def _show(self, progress: Progress) -> None:
         epoch = min(progress.epoch + 1, self.settings.total_epochs)
         self.console.training(progress.iteration, self._total, epoch, self.settings.total_epochs)
+
+    def _machine_signs(self) -> dict[str, float]:
+        memory_mib = self._memory_mib()
+        device = {"memory": float(memory_mib)} if memory_mib is not None else {}
+        return {**machine_signs(self.checkpoint_dir), **device}
 
     def _memory_mib(self) -> int | None:
         if self.machine.device.type != "cuda":

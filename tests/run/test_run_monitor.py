@@ -260,13 +260,12 @@ def test_every_iteration_reaches_the_hooks_whatever_the_log_interval(
     config: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[int] = []
-    original = Run._records
+    original = Run._observe
 
-    def noted(self: Run, iterations: Any, progress: Any) -> Any:
-        records = original(self, iterations, progress)
-        seen.extend(record.iteration for record in records)
-        return records
+    def noted(self: Run, records: Any) -> Any:
+        seen.extend(record.iteration for record in records if record.mode == "train")
+        return original(self, records)
 
-    monkeypatch.setattr(Run, "_records", noted)
+    monkeypatch.setattr(Run, "_observe", noted)
     assert train(config, "log_config.interval=3") == 0
     assert seen == [1, 2, 3, 4, 5, 6, 7, 8]
