@@ -16,6 +16,8 @@ from sdpose.monitor.watched import OURS, Watched, good_score
 # A short run is looked at more often: so many checks it shall have, though never more often than the user says.
 CHECKS_A_RUN = 120
 CHECKS_BEFORE_LEARNING = 40
+# Empty heatmaps are normal until a model has seen about 50,000 people (docs/plateau.md).
+PLATEAU_PEOPLE = 60_000
 # The same fault is said again after so many checks.
 COOLDOWN_CHECKS = 10
 
@@ -93,12 +95,14 @@ class Panel:
 def _no_learning(facts: RunFacts, interval: int, watched: Watched, loss: str, score: str) -> Detector:
     # Of a run of others nobody knows how long its epochs are, nor that its first steps say nothing.
     patience = {"epochs_before": 0, "checks_before": CHECKS_BEFORE_LEARNING, "checks_skipped": 0}
+    people_an_iteration = (facts.samples_per_gpu or 0) * facts.num_processes
     return detectors.NoLearning(
         check_interval=interval,
         warmup_iterations=facts.warmup_iterations,
         metric=loss,
         score=score,
         good_score=good_score(score),
+        plateau_iterations=PLATEAU_PEOPLE // people_an_iteration if people_an_iteration else 0,
         **({} if watched.ours else patience),
     )
 

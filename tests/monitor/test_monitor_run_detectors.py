@@ -84,6 +84,23 @@ def test_the_plateau_of_empty_heatmaps_is_found() -> None:
     assert found.iteration <= 600
 
 
+def test_the_plateau_that_every_training_goes_through_is_given_time() -> None:
+    records = run_of(PLATEAU, peak=0.01)
+    (found,) = findings(NoLearning(check_interval=20, plateau_iterations=1000), records)
+    assert found.iteration >= 1000
+    flat = run_of([0.3] * 1200, peak=0.01)
+    (found,) = findings(NoLearning(check_interval=20, plateau_iterations=1000), flat)
+    assert found.iteration < 600
+
+
+def test_a_loss_far_above_that_of_random_weights_has_diverged_even_in_the_warmup() -> None:
+    series = noisy([0.3] * 60 + [3.0] * 200)
+    records = [train(i, loss, acc_pose=0.01) for i, loss in enumerate(series, start=1)]
+    (found,) = findings(Divergence(check_interval=10, warmup_iterations=500), records)
+    assert abs(found.evidence["first_iteration"] - 61) <= 10
+    assert findings(Divergence(check_interval=10, warmup_iterations=500), losses(series)) == []
+
+
 def test_a_flat_loss_with_good_heatmaps_or_a_rising_ap_has_learnt_before() -> None:
     assert findings(NoLearning(check_interval=20), run_of(PLATEAU, peak=0.6, accuracy=0.7)) == []
     records = run_of(PLATEAU, peak=0.01)

@@ -20,14 +20,15 @@ class Divergence(Detector):
     """Finds a loss that has been `divergence_threshold` times its best level for the last checks, once an episode.
 
     Nothing is found while the learning rate warms up, nor in the first ten checks after it: many losses rise with it.
-    Unless the training finds clearly fewer joints than it did (`acc_pose`): who went on from good weights can diverge
-    within the warm-up.
+    Unless training batches find clearly fewer joints than they did (`acc_pose`), or cost four times what random weights
+    did: one can diverge within the warm-up.
     """
 
     AT_LEAST = 10
     # A model that found this share of the joints, and finds so much of that share now, is losing what it knew.
     KNEW, FORGOT = 0.3, 0.7
     RATIO_OF_FORGETTING = 1.5
+    FAR_ABOVE = 4.0
 
     def __init__(
         self,
@@ -56,7 +57,9 @@ class Divergence(Detector):
         if record.mode != "train" or value is None or not self._history.add(record.iteration, value):
             return ()
         forgets = self._forgets()
-        skip = 0 if forgets else self._history.index_after(self.warmup_iterations)
+        skip = self._history.index_after(self.warmup_iterations)
+        if forgets or self._exceeds_the_beginning():
+            skip = 0
         means = self._history.means[skip:]
         if len(means) < self.AT_LEAST:
             return ()
@@ -86,6 +89,13 @@ class Divergence(Detector):
                 time=record.time,
             ),
         )
+
+    def _exceeds_the_beginning(self) -> bool:
+        """Whether a pose model's loss is far above that of its random weights; other models may begin with little."""
+        means = self._history.means
+        if len(means) < self.AT_LEAST or not len(self._accuracy):
+            return False
+        return float(np.median(means[-5:])) > self.FAR_ABOVE * float(means[:3].max())
 
     def _forgets(self) -> bool:
         means = self._accuracy.means

@@ -31,9 +31,9 @@ class MetricCollapse(Detector):
     """Finds `metric_collapse`, at once where it is beyond doubt, else at the second low evaluation; and `metric_zero`.
 
     Where training batches find their joints (`acc_pose`), two evaluations with a tenth of that are enough: what the
-    model can do is lost on the way to the metric (boxes, image ids, normalisation). Without, a metric that was 0.0000 in its
-    first three evaluations may be beginning still, and nothing is said before `patience_share` of the run. Each is
-    found once an episode.
+    model can do is lost on the way to the metric (boxes, image ids, normalisation). Without, a metric that was 0.0000
+    in its first three evaluations may be beginning still, and nothing is said before `patience_share` of the run.
+    Each is found once an episode.
     """
 
     def __init__(

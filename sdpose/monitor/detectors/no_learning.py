@@ -30,7 +30,8 @@ class NoLearning(Detector):
     """Finds a loss that, after its first checks, neither falls nor trends down; once, until something was learnt.
 
     Looks after `epochs_before` epochs and from the `checks_before`-th check on, after the warm-up. An AP that rises or
-    is good already, or joints that are found, speak against it.
+    is good already, or joints that are found, speak against it. A loss that fell to where all heatmaps are empty and
+    stays there is found after `plateau_iterations`: every training passes through that.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class NoLearning(Detector):
         epochs_before: int = EPOCHS_BEFORE,
         checks_before: int = CHECKS_BEFORE,
         checks_skipped: int = CHECKS_SKIPPED,
+        plateau_iterations: int = 0,
     ) -> None:
         """`good_score`: the share of a full score that nobody gets by chance; `epochs_before` 0: no matter when."""
         self.check_interval = whole_number("NoLearning", "check_interval", check_interval)
@@ -54,6 +56,9 @@ class NoLearning(Detector):
         self.epochs_before = whole_number("NoLearning", "epochs_before", epochs_before, at_least=0)
         self.checks_before = whole_number("NoLearning", "checks_before", checks_before)
         self.checks_skipped = whole_number("NoLearning", "checks_skipped", checks_skipped, at_least=0)
+        self.plateau_iterations = whole_number(
+            "NoLearning", "plateau_iterations", plateau_iterations, at_least=0
+        )
         self.metric, self.score = metric, score
         self._history = CheckHistory(self.check_interval)
         self._scores: list[float] = []
@@ -79,9 +84,13 @@ class NoLearning(Detector):
             return ()
         empty = self._peak is not None and self._peak < EMPTY_PEAK
         finds_joints = self._accuracy is not None and self._accuracy > FOUND_SHARE
-        # Empty maps are the proof that nothing was learnt: how the random ones went before does not matter then.
-        skipped = len(self._history) // 2 if empty else self.checks_skipped
+        skipped = self.checks_skipped
         found = find_no_learning(self._history.means[skipped:])
+        if found is None and empty and record.iteration >= self.plateau_iterations:
+            # Every training goes through empty maps. Empty ones after that time are proof enough that nothing was
+            # learnt: how the random ones went before does not matter then.
+            skipped = len(self._history) // 2
+            found = find_no_learning(self._history.means[skipped:])
         rising = trend(self._scores) > 1.9 or self._is_good()
         if finds_joints or rising:
             self._said = False
