@@ -125,8 +125,15 @@ class Watch:
             if grave:
                 kind, iteration = grave[0].kind, grave[0].iteration
                 self.stop_reason = f"alert {kind} at iteration {iteration} (stop_on={self.stop_on!r})"
-        if self._on_alerts is not None and self._speaks:
+        if self._on_alerts is None or not self._speaks:
+            return
+        try:
             self._on_alerts(alerts)
+        except Exception:  # whatever it is, it must not end a training
+            self._on_alerts = None
+            self.monitor.logger.exception(
+                "sdpose monitor: on_alerts failed and is switched off; training goes on"
+            )
 
 
 def _scalars(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -223,9 +223,7 @@ def _open_target(url: str, index: int, num_targets: int) -> Any:
     try:
         import apprise
     except ImportError as error:
-        raise ImportError(
-            f"monitor.notify names a target, but the package apprise is missing: {INSTALL}"
-        ) from error
+        raise ImportError(f"a target is named, but the package apprise is missing: {INSTALL}") from error
     service = apprise.Apprise(asset=apprise.AppriseAsset(app_id="sdpose", app_desc="sdpose", app_url=""))
     with warnings.catch_warnings():
         # It loads all its plugins here; that some import what Python will drop one day is no business of a run.

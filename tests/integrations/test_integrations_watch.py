@@ -84,6 +84,27 @@ def test_a_process_that_is_not_the_first_watches_silently(caplog: pytest.LogCapt
     assert (heard, caplog.records) == ([], [])
 
 
+def test_a_function_for_alerts_that_fails_is_switched_off_and_training_goes_on(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    calls: list[int] = []
+
+    def fails(alerts: object) -> None:
+        calls.append(1)
+        raise OSError("no network")
+
+    made = Watch(interval=1, score="acc", on_alerts=fails)
+    made.start(RunFacts(), logger=LOGGER)
+    for epoch, score in enumerate([0.9, 0.5, 0.4, 0.3], start=1):
+        made.evaluate(epoch * 1000, epoch, {"acc": score})
+    assert calls == [1]
+    said = [entry for entry in caplog.records if "switched off" in entry.message]
+    assert [(entry.name, entry.message) for entry in said] == [
+        ("host", "sdpose monitor: on_alerts failed and is switched off; training goes on")
+    ]
+    assert "no network" in str(said[0].exc_info)
+
+
 def test_times_of_steps_leave_out_what_is_no_step() -> None:
     now = [0.0]
     made, _ = watch(interval=1, clock=lambda: now[0])

@@ -269,5 +269,5 @@ def test_a_missing_apprise_is_said_at_start_up_and_only_when_a_target_is_named(
     with pytest.raises(ImportError) as caught:
         Notifier(["json://localhost"])
     assert str(caught.value) == (
-        "monitor.notify names a target, but the package apprise is missing: pip install 'sdpose[notify]'"
+        "a target is named, but the package apprise is missing: pip install 'sdpose[notify]'"
     )
