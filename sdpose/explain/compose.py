@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from sdpose.assemble.machine import Machine
 from sdpose.explain.case import Case
 from sdpose.explain.explanation import Explanation, Suspect
-from sdpose.explain.investigation import Findings
+from sdpose.explain.findings import Findings
 from sdpose.explain.notebook import Notebook
 from sdpose.explain.replay import Moment, Replay
 from sdpose.explain.verdict import Conclusion, Phrase

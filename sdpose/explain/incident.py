@@ -19,11 +19,13 @@ from sdpose.explain.compose import compose
 from sdpose.explain.deadline import Deadline
 from sdpose.explain.earlier import go_back, starts_damaged
 from sdpose.explain.explanation import Explanation, Suspect
-from sdpose.explain.investigation import Findings, Investigation
+from sdpose.explain.findings import Findings
+from sdpose.explain.investigation import Investigation
 from sdpose.explain.notebook import Notebook
 from sdpose.explain.phrases import Phrases
 from sdpose.explain.replay import Replay, replay
 from sdpose.explain.samples import Registry, oddities
+from sdpose.explain.subject import Subject
 from sdpose.explain.symptom import Symptom
 from sdpose.explain.unseen import explain_unseen
 from sdpose.explain.verdict import conclude
@@ -72,7 +74,7 @@ def explain_case(
     with torch.random.fork_rng(devices):
         try:
             if case.chain:
-                explanation = walk_chain(case, machine, user_code, notebook)
+                explanation = walk_chain(case, machine, notebook)
             else:
                 explanation = _play_again(case, machine, user_code, notebook)
         except RuntimeError as error:
@@ -107,7 +109,7 @@ def _play_again(case: Case, machine: Machine, user_code: UserCode, notebook: Not
         film = replay(bench, symptom, case.iteration, notebook)
     if film.onset is None:
         return explain_unseen(case, bench, film, notebook)
-    found = Investigation(bench, film, symptom, notebook).run()
+    found = Investigation(Subject(bench, film, symptom), notebook).run()
     suspects = _suspects(bench, film, found, notebook.say)
     conclusion = conclude(case, film, found, suspects)
     return compose(case, machine, notebook, conclusion, film=film, found=found, suspects=suspects)

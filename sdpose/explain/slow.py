@@ -11,7 +11,7 @@ from sdpose.explain.case import Case
 from sdpose.explain.compose import compose
 from sdpose.explain.computation import Lived
 from sdpose.explain.explanation import Explanation
-from sdpose.explain.investigation import Findings
+from sdpose.explain.findings import Findings
 from sdpose.explain.notebook import Answer, Notebook, shown
 from sdpose.explain.replay import Replay
 from sdpose.explain.step_size import line_search

@@ -9,7 +9,7 @@ from typing import Any
 from sdpose.config.custom import CustomLoss
 from sdpose.explain.case import Case
 from sdpose.explain.explanation import CauseClass, Suspect
-from sdpose.explain.investigation import NUM_REPEATS, Findings
+from sdpose.explain.findings import NUM_REPEATS, Findings
 from sdpose.explain.notebook import shown
 from sdpose.explain.replay import Replay
 
