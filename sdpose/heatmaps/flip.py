@@ -16,7 +16,13 @@ def flip_heatmaps(heatmaps: Tensor, flip_index: Sequence[int], *, shift: bool) -
     permutation. shift: move everything one column to the right (column 0 keeps its own value), because
     mirroring a map whose cells sample every fourth pixel leaves it about one cell off. Returns (N, K, H, W).
     """
-    turned = heatmaps.index_select(1, _index_on(heatmaps.device, tuple(flip_index))).flip(3)
+    # While a graph is exported tensors are stand-ins, which must not be kept.
+    index = (
+        torch.tensor(tuple(flip_index), device=heatmaps.device)
+        if torch.compiler.is_exporting()
+        else _index_on(heatmaps.device, tuple(flip_index))
+    )
+    turned = heatmaps.index_select(1, index).flip(3)
     if shift:
         turned = torch.cat([turned[..., :1], turned[..., :-1]], dim=3)
     return turned

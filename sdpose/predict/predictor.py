@@ -5,7 +5,8 @@ Legend: P persons, N crops of a batch, K joints, H, W rows and columns of a crop
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,6 +19,7 @@ from sdpose.data.crop import cut_crop
 from sdpose.errors import SdposeError
 from sdpose.geometry import affine_matrix, box_to_center_scale, heatmap_to_image
 from sdpose.heatmaps import decode_heatmaps, flip_heatmaps
+from sdpose.predict.onnx_network import OnnxNetwork
 from sdpose.predict.poses import Poses
 from sdpose.trained_model import TrainedModel, load_trained_model
 
@@ -47,15 +49,32 @@ class Predictor:
         batch_size: int = 32,
         network: Network | None = None,
     ) -> None:
-        """`flip_test` None does as the model's config says. `network` replaces the torch model (an ONNX session)."""
+        """`weights`: a checkpoint, or a file that `sdpose export` wrote. `flip_test` None does as the model's config
+        says. `network` replaces the torch model of `weights`."""
         if batch_size < 1:
             raise SdposeError(f"batch_size={batch_size}; expected at least 1")
-        trained = weights if isinstance(weights, TrainedModel) else load_trained_model(weights, config=config)
-        self.trained = trained
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        if not isinstance(weights, TrainedModel) and Path(weights).suffix == ".onnx":
+            network = OnnxNetwork(weights, on_gpu=self.device.type == "cuda")
+            trained = network.trained
+        else:
+            trained = (
+                weights if isinstance(weights, TrainedModel) else load_trained_model(weights, config=config)
+            )
+        self.trained = trained
         self.flip_test = trained.flip_test if flip_test is None else flip_test
         self.batch_size = batch_size
-        self._network = network or self._torch_network()
+        self._network = network or torch_network(trained, self.device)
+        self._find: Callable[[Tensor], tuple[Tensor, Tensor]] = partial(
+            find_joints, self._network, trained=trained, flip_test=self.flip_test
+        )
+        if isinstance(network, OnnxNetwork) and network.facts.gives == "joints":
+            if self.flip_test != network.facts.flip_inside:
+                raise SdposeError(
+                    f"{network.path} has its flip test {'inside' if network.facts.flip_inside else 'left out'} and "
+                    "gives joints, so it cannot be changed here; export it anew, with or without --with-flip-test"
+                )
+            self._find = network.joints
 
     def __call__(self, image: Image, boxes: ArrayLike | None = None) -> Poses:
         """Poses of the persons in one image, in the order of their boxes."""
@@ -108,34 +127,40 @@ class Predictor:
     @torch.inference_mode()
     def _joints(self, crops: Sequence[Image]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Heatmap cells (P, K, 2) and scores (P, K) of all crops, a batch at a time."""
-        trained = self.trained
         parts: list[Tensor] = []
         for first in range(0, len(crops), self.batch_size):
             batch = torch.from_numpy(np.stack(crops[first : first + self.batch_size])).to(self.device)
-            heatmaps = self._network(torch.cat([batch, batch.flip(2)]) if self.flip_test else batch).float()
-            if self.flip_test:
-                plain, turned = heatmaps.chunk(2)
-                mirrored = flip_heatmaps(turned, trained.skeleton.flip_index, shift=trained.shift_heatmap)
-                heatmaps = (plain + mirrored) * 0.5
-            coords, scores = decode_heatmaps(
-                heatmaps, post_process=trained.post_process, kernel=trained.kernel
-            )
+            coords, scores = self._find(batch)
             parts.append(torch.cat([coords, scores[..., None]], dim=2).cpu())
         if not parts:
-            num_keypoints = trained.skeleton.num_keypoints
+            num_keypoints = self.trained.skeleton.num_keypoints
             return np.zeros((0, num_keypoints, 2), np.float32), np.zeros((0, num_keypoints), np.float32)
         joints = torch.cat(parts).numpy()
         return joints[..., :2], joints[..., 2]
 
-    def _torch_network(self) -> Network:
-        model = self.trained.model.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        normalize = self.trained.normalize.to(self.device)
 
-        def forward(crops: Tensor) -> Tensor:
-            heatmaps: Tensor = model(normalize(crops))
-            return heatmaps
+def find_joints(
+    network: Network, crops: Tensor, *, trained: TrainedModel, flip_test: bool
+) -> tuple[Tensor, Tensor]:
+    """Crops (N, H, W, 3) uint8 RGB -> joints in heatmap cells (N, K, 2) and scores (N, K)."""
+    heatmaps = network(torch.cat([crops, crops.flip(2)]) if flip_test else crops).float()
+    if flip_test:
+        plain, turned = heatmaps.chunk(2)
+        mirrored = flip_heatmaps(turned, trained.skeleton.flip_index, shift=trained.shift_heatmap)
+        heatmaps = (plain + mirrored) * 0.5
+    return decode_heatmaps(heatmaps, post_process=trained.post_process, kernel=trained.kernel)
 
-        return forward
+
+def torch_network(trained: TrainedModel, device: torch.device) -> Network:
+    """The torch model itself, on a device."""
+    model = trained.model.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    normalize = trained.normalize.to(device)
+
+    def forward(crops: Tensor) -> Tensor:
+        heatmaps: Tensor = model(normalize(crops))
+        return heatmaps
+
+    return forward
 
 
 class _Waiting:

@@ -1,0 +1,136 @@
+"""int8 by static quantisation: ranges from real crops, and only numbers that every CPU computes alike.
+
+A CPU without VNNI adds pairs of products of uint8 activations and int8 weights in 16 bits (VPMADDUBSW) and saturates:
+2 x 255 x 127 is above 32767. With weights of 7 bits 2 x 255 x 64 = 32640 is not, so the sums are exact on all of them.
+
+What is left is the coarseness of 8 bits. Which layers stand it differs from network to network, so a ladder of recipes
+is tried, from the fastest to the most careful, and the measured AP decides.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sdpose.export.onnx_file import finished
+from sdpose.predict.model_facts import ModelFacts
+from sdpose.trained_model import TrainedModel
+
+WEIGHT_LIMIT = 64
+"""No quantised weight is larger; see above."""
+
+# Beyond it lie the few outliers for which all other activations would lose precision.
+_PERCENTILE = 99.99
+_CALIBRATION_BATCH = 8
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Which layers become int8. Products of two activations (attention) stay in float in all."""
+
+    name: str
+    left_out: Callable[[list[Any]], list[Any]]
+    """Convolutions in order -> those that stay in float."""
+
+
+RECIPES = (
+    Recipe("all layers", lambda convolutions: []),
+    # The image itself and the patches: one input and one output of everything, each with a wide range.
+    Recipe("all but first convolution and patches", lambda convolutions: [convolutions[0], convolutions[-1]]),
+    Recipe("linear layers", lambda convolutions: convolutions),
+)
+
+
+def quantised(
+    content: bytes, trained: TrainedModel, facts: ModelFacts, crops: Tensor, recipe: Recipe
+) -> bytes:
+    """The ONNX file `content` with the recipe's layers in int8; crops (N, H, W, 3) uint8 RGB give the ranges."""
+    import onnx
+    from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    with tempfile.TemporaryDirectory() as folder, _quiet():
+        source, prepared, target = (
+            Path(folder) / name for name in ("float.onnx", "prepared.onnx", "int8.onnx")
+        )
+        source.write_bytes(content)
+        quant_pre_process(source, prepared, skip_symbolic_shape=True)
+        left_out = [node.name for node in _left_out(onnx.load(prepared), recipe)]
+        quantize_static(
+            prepared,
+            target,
+            _Calibration(trained, facts, crops),
+            quant_format=QuantFormat.QDQ,
+            op_types_to_quantize=["Conv", "MatMul"],
+            nodes_to_exclude=left_out,
+            per_channel=True,
+            reduce_range=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            calibrate_method=CalibrationMethod.Percentile,
+            extra_options={"CalibPercentile": _PERCENTILE},
+        )
+        return finished(onnx.load(target), replace(facts, numbers="int8"))
+
+
+def largest_weight(content: bytes) -> int:
+    """The largest absolute value of all int8 weights in the file; 0 when it has none."""
+    import onnx
+
+    model = onnx.load_from_string(content)
+    weights = [
+        np.abs(onnx.numpy_helper.to_array(tensor).astype(np.int32)).max()
+        for tensor in model.graph.initializer
+        if tensor.data_type == onnx.TensorProto.INT8 and len(tensor.dims) > 1
+    ]
+    return int(max(weights, default=0))
+
+
+class _Calibration:
+    """Batches as the file takes them; what onnxruntime calls a CalibrationDataReader."""
+
+    def __init__(self, trained: TrainedModel, facts: ModelFacts, crops: Tensor) -> None:
+        self._trained, self._facts = trained, facts
+        self._batches: Iterator[Tensor] = iter(crops.split(_CALIBRATION_BATCH))
+
+    @torch.inference_mode()
+    def get_next(self) -> dict[str, np.ndarray] | None:
+        """None at the end."""
+        batch = next(self._batches, None)
+        if batch is None:
+            return None
+        if self._facts.takes == "crops":
+            return {"crops": batch.numpy()}
+        return {"images": self._trained.normalize(batch).contiguous().numpy()}
+
+
+def _left_out(model: Any, recipe: Recipe) -> list[Any]:
+    constants = {tensor.name for tensor in model.graph.initializer}
+    nodes = list(model.graph.node)
+    attention = [node for node in nodes if node.op_type == "MatMul" and node.input[1] not in constants]
+    return attention + recipe.left_out([node for node in nodes if node.op_type == "Conv"])
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the library's progress on standard output and its advice to pre-process what is pre-processed."""
+    root = logging.getLogger()
+    level = root.level
+    root.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        root.setLevel(level)

@@ -1,0 +1,91 @@
+"""A trained network as the bytes of an ONNX file."""
+
+from __future__ import annotations
+
+import copy
+import importlib.util
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from sdpose.errors import SdposeError
+from sdpose.export.graph import ExportedGraph
+from sdpose.predict.model_facts import KEY, ModelFacts
+from sdpose.trained_model import TrainedModel
+
+# The lowest that has LayerNormalization (17) and the exporter's own (18): nothing is converted. ONNX Runtime has it
+# since 1.14, TensorRT since 8.6, OpenVINO since 2023.0.
+OPSET = 18
+
+
+def onnx_bytes(trained: TrainedModel, facts: ModelFacts) -> bytes:
+    """The file, with `facts` in its metadata; any number of crops from 1 goes through it.
+
+    Raises SdposeError when a package is missing.
+    """
+    need_onnx()
+    graph = ExportedGraph(copy.deepcopy(trained), facts).cpu().float().eval()
+    outputs = ["heatmaps"] if facts.gives == "heatmaps" else ["joints_cells", "joints_px", "scores"]
+    # Some kernels are chosen by shape: 1 would be taken for a number that never changes.
+    images = _example(facts, num=2)
+    with _quiet(), torch.no_grad():
+        program = torch.onnx.export(
+            graph,
+            (images,),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=["crops" if facts.takes == "crops" else "images"],
+            output_names=outputs,
+            dynamic_shapes=({0: torch.export.Dim("batch", min=1, max=4096)},),
+            external_data=False,
+            verbose=False,
+        )
+    assert program is not None
+    return finished(program.model_proto, facts)
+
+
+def finished(model: Any, facts: ModelFacts) -> bytes:
+    """An ONNX model as bytes: checked, told what it is, and without the paths of the machine that made it."""
+    import onnx
+
+    for node in model.graph.node:
+        node.ClearField("doc_string")
+        node.ClearField("metadata_props")
+    model.doc_string = f"SDPose {facts.name}: 2D human pose, {facts.skeleton.num_keypoints} joints"
+    onnx.helper.set_model_props(model, {KEY: facts.to_json()})
+    model.producer_name = "sdpose"
+    onnx.checker.check_model(model)
+    content: bytes = model.SerializeToString()
+    return content
+
+
+def need_onnx() -> None:
+    """Raises SdposeError, with the command that installs it, when a package is missing."""
+    for name in ("onnx", "onnxruntime", "onnxscript"):
+        if importlib.util.find_spec(name) is None:
+            raise SdposeError(f"an export needs the package {name}: pip install 'sdpose[onnx]'")
+
+
+def _example(facts: ModelFacts, *, num: int) -> torch.Tensor:
+    width, height = facts.image_size_wh
+    if facts.takes == "crops":
+        return torch.randint(0, 256, (num, height, width, 3), dtype=torch.uint8)
+    return torch.randn(num, 3, height, width)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the exporter's remarks on torchvision, which is not used, and on its own deprecated parts."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
