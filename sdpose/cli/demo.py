@@ -130,6 +130,7 @@ AP over time: {curve}
   {best}   the model
 
 Try next:
+  sdpose watch {work_dir}   its curves, alerts and pictures in your browser: http://127.0.0.1:8088/
   sdpose train {config} --data-root {data} --load-from {best} --seed 1
   sdpose demo --from-scratch                     random weights: watch the plateau (docs/plateau.md)
   sdpose info sdpose_s_v1                        the published models

@@ -58,10 +58,13 @@ def smoothed(values: Floats, window: int) -> Floats:
     if window <= 1 or len(values) < 2:
         return values
     finite = np.isfinite(values)
-    sums = np.concatenate([[0.0], np.cumsum(np.where(finite, values, 0.0))])
-    counts = np.concatenate([[0], np.cumsum(finite)])
+    whole = bool(finite.all())
+    sums = np.concatenate([[0.0], np.cumsum(values if whole else np.where(finite, values, 0.0))])
     places = np.arange(len(values))
     first = np.maximum(places - (window - 1) // 2, 0)
     end = np.minimum(places + window // 2 + 1, len(values))
+    if whole:
+        return (sums[end] - sums[first]) / (end - first)
+    counts = np.concatenate([[0], np.cumsum(finite)])
     number = counts[end] - counts[first]
     return np.where(number > 0, (sums[end] - sums[first]) / np.maximum(number, 1), np.nan)

@@ -19,6 +19,7 @@ from sdpose.monitor.readers.log import Integers
 from sdpose.monitor.readers.mmcv_json import header_facts, sibling_facts
 from sdpose.monitor.readers.numbers import to_column, to_float
 from sdpose.monitor.readers.positions import counts_within_epoch
+from sdpose.monitor.roles import role_of
 
 # Short enough that a page is answered in between: reading holds the interpreter.
 _BLOCK = 2**19
@@ -255,6 +256,9 @@ def _fill(
             if name in ("mode", "epoch", "iter") or not _is_number(cells[0]):
                 continue
             values, present = to_column(cells)
+            if table.mode == "val" and role_of(name, "val").meaning == "score":
+                # COCO's word for 'no such objects'.
+                present &= values != -1.0
             table.fill(name, indices, values, present)
 
 

@@ -101,9 +101,9 @@ function summary(title, found) {
 
 // Without a pointer over the chart its legend tells the newest values.
 function idle(plot) {
-  if (plot.cursor.idx !== null && plot.cursor.left >= 0) return;
+  if (plot.cursor.left >= 0 || !plot.root.isConnected) return;
   const last = plot.data[0].length - 1;
-  plot.setLegend({ idxs: plot.data.map((column, index) => index ? nearest(column, last, last) : last) });
+  plot.setLegend({ idxs: plot.data.map((column, index) => index ? nearest(column, last, last) : last) }, false);
 }
 
 export class Charts {
@@ -151,7 +151,8 @@ export class Charts {
   fit(held, range) {
     held.plot.setScale("x", { min: range[0], max: range[1] });
     held.plot.redraw(true);
-    idle(held.plot);
+    // uPlot draws with the next microtask and empties the legend then.
+    setTimeout(() => idle(held.plot), 0);
   }
 
   make(group, title, found, bands, data, { isLog, axis, live }) {
@@ -176,6 +177,7 @@ export class Charts {
         }))],
       bands: bands.map(([high, low, colour]) => ({ series: [high + 1, low + 1], fill: colour + "26" })),
       plugins: [{ hooks: { draw: [(u) => marks(live.alerts, live.position, live.found).hooks.draw[0](u)],
+        ready: [idle], setLegend: [idle],
         setSelect: [(u) => {
           if (u.select.width < 5) return;
           this.onRange([u.posToVal(u.select.left, "x"), u.posToVal(u.select.left + u.select.width, "x")]);
@@ -186,8 +188,6 @@ export class Charts {
         }] } }],
     };
     const plot = new uPlot(options, data, figure);
-    idle(plot);
-    plot.over.addEventListener("mouseleave", () => requestAnimationFrame(() => idle(plot)));
     plot.over.addEventListener("dblclick", () => this.onRange(null));
     // The legend's entries switch curves off and on: by keyboard too.
     for (const row of figure.querySelectorAll(".u-legend .u-series")) {

@@ -6,7 +6,7 @@ export function number(value) {
   if (typeof value !== "number") return String(value);
   if (value === 0 || Number.isInteger(value) && Math.abs(value) < 1e7) return String(value);
   const size = Math.abs(value);
-  return size >= 1e-3 && size < 1e6 ? String(Number(value.toPrecision(6))) : value.toExponential(3).replace(/\.?0+e/, "e");
+  return size >= 1e-3 && size < 1e6 ? String(Number(value.toPrecision(6))) : value.toExponential(5).replace(/\.?0+e/, "e");
 }
 export function short(value) {
   if (value === null || value === undefined) return "–";

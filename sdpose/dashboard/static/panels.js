@@ -64,7 +64,7 @@ export function alertCards(host, page) {
     if (alert.remade) source.push(say("remade"));
     if (alert.language !== currentLanguage()) source.push(say("as_written"));
     // The badge says what the sign before the message says.
-    const [first, ...rest] = alert.message.replace(/^[\u2139\u26a0\u{1f6a8}]\ufe0f?\s*/u, "").split("\n");
+    const [first, ...rest] = alert.message.replace(/^\p{Extended_Pictographic}\ufe0f?\s*/u, "").split("\n");
     const more = element("details", { "data-key": key },
       element("summary", {}, `${say("causes")}, ${say("actions")}`),
       ...list(say("causes"), alert.causes), ...list(say("actions"), alert.actions),
