@@ -33,6 +33,7 @@ from sdpose.models import SDPose
 from sdpose.models.losses import total_loss
 from sdpose.models.weights import load_model_weights
 from sdpose.monitor import Monitor, RunFacts
+from sdpose.report.write import report_at_end
 from sdpose.run import Run, RunFailed, RunStopped
 from sdpose.training.checkpoint import Checkpoint, load_checkpoint
 from sdpose.training.checkpoint_store import CheckpointStore
@@ -172,7 +173,9 @@ def _fit(
         tensorboard=_tensorboard_folder(settings, work_dir),
         enabled=world.is_main,
     )
-    with log, closing(loader):
+    language = settings.monitor.language
+    report = report_at_end(work_dir, language=language, say=log.info, enabled=world.is_main)
+    with log, closing(loader), report:
         monitor = Monitor(build_hooks(settings, user_code), log=log.info)
         state = TrainingState(model, optimizer, machine.device)
         run = Run(

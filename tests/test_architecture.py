@@ -52,9 +52,12 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "evaluate": (BELOW_FIT | {"assemble", "past_evaluations"}, {"torch"}),
     "evaluate_checkpoint": (BELOW_FIT | {"assemble", "evaluate", "picture"}, {"numpy"}),
     "explain": (BELOW_FIT | {"assemble"}, {"torch", "numpy"}),
-    "report": ({"monitor", "config", "evaluation", "past_evaluations"}, {"numpy"}),
+    "report": (
+        {"monitor", "config", "skeleton", "evaluation", "past_evaluations", "training", "draw"},
+        {"numpy", "cv2"},
+    ),
     "run": (BELOW_FIT | {"assemble", "evaluate"}, {"torch"}),
-    "fit": (BELOW_FIT | {"assemble", "evaluate", "explain", "run"}, {"torch"}),
+    "fit": (BELOW_FIT | {"assemble", "evaluate", "explain", "report", "run"}, {"torch"}),
     "check": (BELOW_FIT | {"assemble"}, {"torch", "numpy", "cv2"}),
     "verify": (BELOW_FIT | {"assemble", "fit"}, {"torch"}),
     "integrations": (

@@ -11,6 +11,7 @@ from rich.console import Console, Group, RenderableType
 
 from sdpose.cli.curve_plot import plot_curve
 from sdpose.monitor.advice.phrase import Phrase
+from sdpose.monitor.advice.verdict import VERDICTS
 from sdpose.monitor.alert_text import alert_lines
 
 if TYPE_CHECKING:
@@ -18,22 +19,6 @@ if TYPE_CHECKING:
     from sdpose.monitor.judge import Diagnosis
     from sdpose.monitor.readers import Series, TrainingLog
 
-_VERDICTS = {
-    "healthy": Phrase("healthy: nothing wrong found", "정상: 이상이 발견되지 않음"),
-    "nan": Phrase("NaN or Inf: numbers of this run are broken", "NaN/Inf: 학습 수치가 깨졌음"),
-    "diverged": Phrase(
-        "diverged: the loss rose and did not come back", "발산: loss가 올라가서 돌아오지 않음"
-    ),
-    "metric_collapse": Phrase(
-        "the score collapsed, or never left zero", "지표 붕괴: 점수가 무너졌거나 0에 머묾"
-    ),
-    "no_learning": Phrase("no learning: the loss does not fall", "학습 안 됨: loss가 감소하지 않음"),
-    "overfit": Phrase(
-        "overfitting: validation gets worse while training improves",
-        "과적합: 학습은 좋아지는데 검증이 나빠짐",
-    ),
-    "spike": Phrase("a loss spike, recovered since", "Loss spike: 이후 회복됨"),
-}
 _ROWS = Phrase("{rows} rows", "{rows}행")
 _EPOCHS = Phrase("epoch {last} of {total}", "epoch {last}/{total}")
 _ALSO = Phrase("Also at", "이 위치에서도")
@@ -54,7 +39,7 @@ def make_console() -> Console:
 def show_page(console: Console, log: TrainingLog, diagnosis: Diagnosis, *, language: str) -> None:
     """Print all of it."""
     style = "bold green" if diagnosis.verdict == "healthy" else "bold red"
-    verdict = _VERDICTS[diagnosis.verdict].say(language)
+    verdict = VERDICTS[diagnosis.verdict].say(language)
     heading = rich.text.Text(f"{log.path}  [{log.format}]  {_extent(log, language)}\n", "dim")
     heading.append(f"{diagnosis.verdict.upper()}  ", style)
     heading.append(verdict.split(": ", 1)[-1] if verdict.startswith(diagnosis.verdict) else verdict, style)

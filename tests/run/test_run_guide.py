@@ -54,7 +54,7 @@ def test_training_leaves_the_files_the_guide_names(straight: Path) -> None:
     assert re.fullmatch(r"\d{8}_\d{6}", stamp)
     expected = {f"{stamp}.log", f"{stamp}.log.json", "latest.log", "training_stats.txt", "tiny.py"}
     expected |= {"epoch_1.pth", "epoch_2.pth", "latest.pth", "best_AP_epoch_1.pth"}
-    assert names == expected | {"evaluations"}
+    assert names == expected | {"evaluations", "report.html"}
     assert (straight / "latest.pth").readlink() == Path("epoch_2.pth")
     assert re.fullmatch(STATISTICS, (straight / "training_stats.txt").read_text())
 

@@ -1,9 +1,11 @@
-"""Runs read from their folders, with the commands people type: the list of all, and several side by side."""
+"""Runs read from their folders, with the commands people type: all in a list, several side by side, one as a page."""
 
 from __future__ import annotations
 
 import json
+import re
 import shutil
+from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
@@ -84,3 +86,195 @@ def test_a_damaged_evaluation_is_said_and_the_rest_compared(work_dirs: Path, tmp
     out, _ = sdpose("compare", work_dirs / "usual", damaged)
     assert "or damaged" in " ".join(out.split())
     assert "optimizer.lr" in out
+
+
+# The page ------------------------------------------------------------------------------------------------------------
+
+
+class Page(HTMLParser):
+    """What stands on a page: tags with their attributes, and the text that is seen."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.text = ""
+        self.feed(path.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in ("meta", "img"):
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if "style" not in self.open:
+            self.text += data
+
+    def names(self) -> set[str]:
+        return {tag for tag, _ in self.tags}
+
+
+def test_every_training_leaves_a_page_that_agrees_with_its_log(straight: Path) -> None:
+    page = Page(straight / "report.html")
+    assert page.open == []
+    entries = [
+        json.loads(line)
+        for log in straight.glob("*.log.json")
+        for line in log.read_text(encoding="utf-8").splitlines()[1:]
+    ]
+    scores = [entry for entry in entries if entry["mode"] == "val"]
+    best = max(scores, key=lambda entry: entry["AP"])
+    sure = f"{best['AP']:.3f} [{best['AP_low']:.3f}, {best['AP_high']:.3f}] at epoch {best['epoch']}"
+    assert sure in page.text
+    assert "The run finished." in page.text
+    assert "best_AP_epoch_1.pth" in page.text
+    assert "sdpose train" in page.text
+    assert "--seed 1 " in page.text
+    assert "left_wrist" in page.text
+    assert "report.html is written" in (straight / "latest.log").read_text(encoding="utf-8")
+
+
+def test_the_page_asks_nothing_of_the_outside_and_can_be_read_aloud(straight: Path) -> None:
+    page = Page(straight / "report.html")
+    assert page.names() & {"script", "link", "iframe", "object", "base", "form"} == set()
+    for tag, attributes in page.tags:
+        for name, value in attributes.items():
+            assert not name.startswith("on"), (tag, name)
+            if name in ("href", "src"):
+                assert value is not None
+                assert value.startswith(("#", "data:image/jpeg;base64,")), value
+    style = (straight / "report.html").read_text(encoding="utf-8").split("<style>")[1].split("</style>")[0]
+    assert "url(" not in style
+    assert "@import" not in style
+    assert "prefers-color-scheme:dark" in style
+    assert [tag for tag, _ in page.tags].count("h1") == 1
+    count = [tag for tag, _ in page.tags].count
+    assert count("table") == count("caption") > 0
+    assert count("svg") == count("desc") > 3
+    charts = [attributes for tag, attributes in page.tags if tag == "svg"]
+    assert all(chart["role"] == "img" and chart["aria-labelledby"] for chart in charts)
+    ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+
+
+def test_the_same_run_gives_the_same_bytes(straight: Path, tmp_path: Path) -> None:
+    for name in ("one.html", "two.html"):
+        sdpose("report", straight, "--out", tmp_path / name)
+    one = (tmp_path / "one.html").read_bytes()
+    assert one == (tmp_path / "two.html").read_bytes()
+    # At the end of a run, the page is made before its own line is logged, which is on no page.
+    assert one == (straight / "report.html").read_bytes()
+
+
+def test_markdown_and_korean_say_the_same_numbers(straight: Path, tmp_path: Path) -> None:
+    sdpose("report", straight, "--md", "--lang", "ko", "--out", tmp_path / "ko.md")
+    sdpose("report", straight, "--md", "--out", tmp_path / "en.md")
+    korean, english = ((tmp_path / name).read_text(encoding="utf-8") for name in ("ko.md", "en.md"))
+    assert english.startswith("# Training report: work\n\n## Verdict\n")
+    assert korean.startswith("# 학습 리포트: work\n\n## 판정\n")
+    numbers = re.compile(r"\d+\.\d+")
+    assert sorted(numbers.findall(korean)) == sorted(numbers.findall(english))
+
+
+def test_nothing_in_a_run_can_put_tags_on_its_page(straight: Path, tmp_path: Path) -> None:
+    evil = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'`|"
+    folder = tmp_path / "<b>run"
+    shutil.copytree(straight, folder, symlinks=True)
+    (config,) = folder.glob("*.py")
+    config.write_text(config.read_text(encoding="utf-8") + f"\nnote = {evil!r}\n", encoding="utf-8")
+    (log,) = folder.glob("*.log.json")
+    head, *lines = log.read_text(encoding="utf-8").splitlines()
+    changed = [json.dumps({**json.loads(head), "env_info": f"{evil}: {evil}"})]
+    changed += [json.dumps({**json.loads(line), f"{evil}loss": 1.0}) for line in lines]
+    log.write_text("\n".join(changed) + "\n", encoding="utf-8")
+    alert = {"kind": evil, "severity": "critical", "epoch": 1, "iteration": 2, "metric": evil, "value": 1.0}
+    alert |= {"message": evil, "causes": [evil], "actions": [evil]}
+    (folder / "alerts.jsonl").write_text(json.dumps(alert) + "\n", encoding="utf-8")
+    repair = {"iteration": 2, "outcome": evil, "text": evil}
+    (folder / "repairs.jsonl").write_text(json.dumps(repair) + "\n", encoding="utf-8")
+    incident = folder / "incidents" / "iter_2"
+    incident.mkdir(parents=True)
+    (incident / "incident.json").write_text(json.dumps({"kind": evil, "severity": evil, "iteration": evil}))
+    explanation = {"verdict": evil, "actions": [evil], "experiments": [{"question": evil, "answer": evil}]}
+    (incident / "explanation.json").write_text(json.dumps(explanation))
+    sdpose("report", folder)
+    page = Page(folder / "report.html")
+    assert page.open == []
+    assert page.names() & {"script", "img", "b"} == set()
+    assert not any(name.startswith("on") for _, attributes in page.tags for name in attributes)
+    assert page.text.count("<script>alert(1)</script>") > 10
+    sdpose("report", folder, "--md")
+    text = (folder / "report.md").read_text(encoding="utf-8")
+    outside_code = re.sub(r"^(`{3,})\n.*?^\1$", "", text, flags=re.DOTALL | re.MULTILINE)
+    assert re.search(r"(?<!\\)<", outside_code) is None
+
+
+def test_worst_samples_are_drawn_once_there_are_predictions(
+    straight: Path, straight_config: Path, people: Path, tmp_path: Path
+) -> None:
+    truth = json.loads((people / "annotations" / "person_keypoints_val2017.json").read_text(encoding="utf-8"))
+    counted = [each for each in truth["annotations"] if each["num_keypoints"] and not each["iscrowd"]]
+    folder = tmp_path / "run"
+    shutil.copytree(straight, folder, symlinks=True)
+    before = Page(folder / "report.html")
+    assert "A run keeps no predictions" in before.text
+    assert "img" not in before.names()
+    sdpose("test", straight_config, folder / "best_AP_epoch_1.pth", "--work-dir", folder, "--analyse")
+    sdpose("report", folder)
+    pictures = [attributes for tag, attributes in Page(folder / "report.html").tags if tag == "img"]
+    assert len(pictures) == min(len(counted), 24) > 10
+    assert all(picture["alt"] for picture in pictures)
+    table = json.loads((folder / "analysis.json").read_text(encoding="utf-8"))["joints"]["nose"]
+    text = Page(folder / "report.html").text
+    assert f"{table['AP']:.3f} [{table['AP_low']:.3f}, {table['AP_high']:.3f}]" in text
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '[{"image_id": 1}]', '{"a": 1}'])
+def test_damaged_predictions_are_said_and_the_rest_is_shown(
+    content: str, straight: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(straight, folder, symlinks=True)
+    (folder / "result_keypoints.json").write_text(content, encoding="utf-8")
+    sdpose("report", folder)
+    page = Page(folder / "report.html")
+    assert "left_wrist" in page.text
+    assert "img" not in page.names() or content == "[]"
+
+
+def test_a_run_that_failed_leaves_a_page_too(people: Path, tmp_path: Path) -> None:
+    config = write_config(tmp_path, people)
+    words = ["--seed", "1", "--cfg-options", "optimizer.lr=1e30"]
+    ended = python("tools/train.py", config, *words)
+    assert ended.code == 1, ended
+    page = Page(tmp_path / "work" / "report.html")
+    assert "The run failed: " in page.text
+    assert "non_finite" in page.text
+
+
+def test_a_page_that_cannot_be_written_changes_no_ending(people: Path, tmp_path: Path) -> None:
+    config = write_config(tmp_path, people)
+    (tmp_path / "work" / "report.html").mkdir(parents=True)
+    ended = python("tools/train.py", config, "--seed", "1")
+    assert ended.code == 0, ended
+    log = (tmp_path / "work" / "latest.log").read_text(encoding="utf-8")
+    assert log.count("no report.html: StorageError: ") == 1
+    assert "Traceback" not in log + ended.err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["missing"], "holds no run"),
+        (["RUN", "--out", "."], "is a folder"),
+        (["RUN", "--out", "nowhere/page.html"], "there is no folder nowhere"),
+    ],
+)
+def test_a_mistake_is_told_in_one_line(words: list[str], said: str, straight: Path) -> None:
+    assert said in one_error(type_in("sdpose", "report", *[straight if w == "RUN" else w for w in words]))
