@@ -20,6 +20,7 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 74, 14, 12, 30
 # More points than this are not to be told apart; of each piece of a longer curve the lowest and the highest stay.
 MAX_POINTS = 600
 _NUM_TICKS = 5
+_LARGEST = 1e300
 
 
 def svg_chart(chart: Chart, number: int) -> str:
@@ -99,7 +100,8 @@ class _Scale:
             return None
         given = [part for line in lines for part in (line.values, line.low, line.high) if part is not None]
         values = np.concatenate(given)
-        values = values[np.isfinite(values)]
+        # The distance of two values must be a number too.
+        values = np.clip(values[np.isfinite(values)], -_LARGEST, _LARGEST)
         positive = values[values > 0]
         # A logarithm of nothing is none: what is 0 then lies on the lower edge.
         logarithmic = logarithmic and len(positive) > 0
