@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sdpose.dashboard.columns import EPOCH, Columns
+from sdpose.dashboard.regular_lines import read_regular
 from sdpose.dashboard.tail import FileTail
 from sdpose.monitor.readers import Series, TrainingLog
 from sdpose.monitor.readers.json_lines import JsonRow, group_rows, numbers_of, parse_lines
@@ -22,7 +23,9 @@ from sdpose.monitor.readers.positions import counts_within_epoch
 from sdpose.monitor.roles import role_of
 
 # Short enough that a page is answered in between: reading holds the interpreter.
-_BLOCK = 2**19
+_BLOCK = 2**20
+# Of a line or two one is as quick by itself.
+_FEW_BYTES = 4096
 _LARGE = 2**24
 _NUM_SAMPLES = 256
 _SAMPLE_BYTES = 2**13
@@ -93,9 +96,7 @@ class OwnLog:
                 self._sample = self._sampled(tail)
                 return True, True
             while block := tail.read(_BLOCK):
-                rows = self._parse(block)
-                self._note_header(rows, tail.path)
-                self._num_redone += _add(rows, self._train, self._val)
+                self._take(block, tail.path)
                 changed = True
                 if time.monotonic() > ends_at:
                     return True, True
@@ -140,6 +141,34 @@ class OwnLog:
             tail.look()
         self._clear()
         return True
+
+    def _take(self, block: bytes, path: Path) -> None:
+        """Put a block of whole lines into the tables: lines of one shape in bulk, the others one by one."""
+        regular = read_regular(block) if len(block) >= _FEW_BYTES else None
+        if regular is None:
+            self._take_rows(block, path)
+            return
+        done = 0
+        # Stretches of lines that follow each other.
+        edges = np.flatnonzero(np.diff(regular.lines) != 1) + 1
+        for first, end in pairwise([0, *edges.tolist(), len(regular.lines)]):
+            if end == first:
+                continue
+            begins, ends = regular.lines[first], regular.lines[end - 1] + 1
+            self._take_rows(block[done : regular.starts[begins]], path)
+            lines = np.arange(ends - begins) + self._num_lines + 1
+            self._num_redone += _add_regular(
+                regular.names, regular.values[first:end], lines, self._train, self._val
+            )
+            self._num_lines += int(ends - begins)
+            done = int(regular.ends[ends - 1])
+        self._take_rows(block[done:], path)
+
+    def _take_rows(self, block: bytes, path: Path) -> None:
+        if block:
+            rows = self._parse(block)
+            self._note_header(rows, path)
+            self._num_redone += _add(rows, self._train, self._val)
 
     def _parse(self, block: bytes) -> list[JsonRow]:
         text = block.decode("utf-8", errors="replace").replace("\x00", "")
@@ -210,6 +239,29 @@ def _evaluations(file: IO[bytes]) -> Iterator[bytes]:
             found += 1
             place = block.find(_VAL, stop, end)
         rest = block[end:]
+
+
+def _add_regular(
+    names: Sequence[str],
+    values: NDArray[np.float64],
+    lines: NDArray[np.int64],
+    train: Columns,
+    val: Columns,
+) -> int:
+    """`_add` for training rows of one shape: `values` (n, m), a column a name."""
+    epochs, iterations = values[:, names.index("epoch")], values[:, names.index("iter")]
+    keys = epochs * EPOCH + iterations
+    lost = 0
+    falls = np.flatnonzero(np.diff(keys) <= 0) + 1
+    for first, end in pairwise([0, *falls.tolist(), len(keys)]):
+        lost += train.cut(keys[first]) + val.cut(keys[first])
+        places = {"key": keys, "epoch": epochs, "iteration": iterations, "row": lines}
+        base = train.append({name: column[first:end] for name, column in places.items()})
+        indices = np.arange(base, base + end - first)
+        for index, name in enumerate(names):
+            if name not in ("epoch", "iter"):
+                train.fill(name, indices, values[first:end, index], np.ones(end - first, dtype=np.bool_))
+    return lost
 
 
 def _add(rows: Sequence[JsonRow], train: Columns, val: Columns) -> int:
