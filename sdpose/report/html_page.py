@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Sequence
 from html import escape
+from itertools import groupby
 
 from sdpose.report.blocks import Block, Card, Chart, Document, Listing, Paragraph, Picture, Points, Table
 from sdpose.report.svg_chart import svg_chart
@@ -17,7 +18,7 @@ _STYLE = """
 --good:#3fb950;--bad:#f85149;--warning:#d29922;--info:#4493f8;
 --c0:#4493f8;--c1:#f0883e;--c2:#3fb950;--c3:#ab7df8;--c4:#f778ba;--c5:#9198a1}}
 *{box-sizing:border-box}
-body{margin:0 auto;padding:1rem;max-width:60rem;background:var(--paper);color:var(--ink);
+body{margin:0 auto;padding:1rem;max-width:64rem;background:var(--paper);color:var(--ink);
 font:16px/1.5 system-ui,"Noto Sans KR",sans-serif;overflow-wrap:anywhere}
 h1{font-size:1.5rem;margin:.5rem 0}h2{font-size:1.2rem;margin:2rem 0 .5rem;border-bottom:1px solid var(--rule)}
 h3{font-size:1rem;margin:.2rem 0}p{margin:.4rem 0}
@@ -26,9 +27,9 @@ nav ul{display:flex;flex-wrap:wrap;gap:.2rem 1rem;padding:0;margin:.5rem 0;list-
 .good{border-color:var(--good)}.bad{border-color:var(--bad)}.mixed{border-color:var(--warning)}.note{color:var(--dim)}
 .scroll{overflow-x:auto}table{border-collapse:collapse;margin:.5rem 0;font-size:.9rem}
 caption{text-align:left;color:var(--dim);padding:.2rem 0}
-th,td{border-bottom:1px solid var(--rule);padding:.2rem .7rem .2rem 0;text-align:right;overflow-wrap:normal}
+th,td{border-bottom:1px solid var(--rule);padding:.2rem .7rem .2rem 0;text-align:right;white-space:nowrap}
 th:first-child,td:first-child,.words td,.words th{text-align:left;vertical-align:top}
-.words td{white-space:pre-line;overflow-wrap:anywhere}
+.words td,.words th{white-space:pre-line;overflow-wrap:anywhere}
 thead th{color:var(--dim);font-weight:600}tbody th{font-weight:400}
 figure{margin:1rem 0}figcaption{font-size:.9rem;color:var(--dim)}svg{width:100%;height:auto;display:block}
 .grid{stroke:var(--rule);stroke-width:1}.tick{fill:var(--dim);font-size:12px}
@@ -82,14 +83,10 @@ class _Writer:
         self._num_charts = 0
 
     def blocks(self, blocks: Sequence[Block]) -> str:
-        parts, pictures = [], []
-        for block in blocks:
-            if isinstance(block, Picture):
-                pictures.append(_picture(block))
-                continue
-            parts.append(self._block(block))
-        if pictures:
-            parts.append(f'<div class="pictures">{"".join(pictures)}</div>')
+        parts = []
+        for together, group in groupby(blocks, key=lambda block: isinstance(block, Picture)):
+            text = "".join(self._block(block) for block in group)
+            parts.append(f'<div class="pictures">{text}</div>' if together else text)
         return "".join(parts)
 
     def _block(self, block: Block) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sdpose.monitor.language import choose_language
@@ -33,8 +33,12 @@ def report_at_end(
 ) -> Iterator[None]:
     """Write the report when the block ends, however it ends. A report that fails changes nothing about the ending.
 
-    language: None for the locale's.
+    language: None for the locale's. A page of an earlier training goes first: if this one is killed, it would speak for
+    it.
     """
+    if enabled:
+        with suppress(OSError):
+            (folder / NAME).unlink()
     try:
         yield
     finally:
