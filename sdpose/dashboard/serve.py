@@ -6,6 +6,7 @@ import ipaddress
 import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import FrameType
 
 import uvicorn
 
@@ -39,21 +40,35 @@ def watch(
     shown = f"[{host}]" if ":" in host else host
     address = f"http://{shown}:{port}/"
     local = is_loopback(host)
-    app = make_app(watcher, allowed_hosts=LOOPBACK if local else ("*",))
-    config = uvicorn.Config(
-        app,
-        log_level="warning",
-        access_log=False,
-        # An open stream never ends by itself.
-        timeout_graceful_shutdown=1,
-        lifespan="on",
-    )
     runs = f"{len(watcher.runs)} run{'s' if len(watcher.runs) != 1 else ''}"
     open_to = "" if local else "; anybody who reaches this machine can read it"
     say(f"{runs} at {address} (Ctrl-C ends it; it only reads{open_to})")
     opened(address)
     with listening:
-        uvicorn.Server(config).run(sockets=[listening])
+        PageServer(watcher, allowed_hosts=LOOPBACK if local else None).run(sockets=[listening])
+
+
+class PageServer(uvicorn.Server):
+    """Ends the streams to open browsers itself before it waits for them."""
+
+    def __init__(self, watcher: Watcher, *, allowed_hosts: Sequence[str] | None = LOOPBACK) -> None:
+        app = make_app(watcher, allowed_hosts=allowed_hosts)
+        super().__init__(
+            uvicorn.Config(
+                app, log_level="warning", access_log=False, timeout_graceful_shutdown=2, lifespan="on"
+            )
+        )
+        self._watcher = watcher
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """On Ctrl-C or when the process shall end."""
+        self._watcher.end()
+        super().handle_exit(sig, frame)
+
+    def end(self) -> None:
+        """Answer what is being asked, then stop."""
+        self._watcher.end()
+        self.should_exit = True
 
 
 def bind(host: str, port: int) -> socket.socket:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
@@ -32,6 +33,7 @@ STATIC = Path(__file__).resolve().parent / "static"
 # A browser or a proxy closes a stream on which nothing comes for long.
 _BEAT_S = 15.0
 _MOST_POINTS = 20_000
+_PORT = re.compile(r":\d+$")
 _MOST_RUNS = 12
 # Nothing from elsewhere, not even in a text that a log brought along.
 _HEADERS = {
@@ -41,20 +43,20 @@ _HEADERS = {
     "referrer-policy": "no-referrer",
     "cache-control": "no-cache",
 }
-LOOPBACK = ("127.0.0.1", "localhost", "[::1]", "testserver")
+LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 
-def make_app(watcher: Watcher, *, allowed_hosts: tuple[str, ...] = LOOPBACK) -> Starlette:
+def make_app(watcher: Watcher, *, allowed_hosts: Sequence[str] | None = LOOPBACK) -> Starlette:
     """The application. It starts `watcher` with itself and stops it at its end.
 
-    `allowed_hosts` are the names under which it may be called: a page elsewhere cannot point its own name at us.
+    `allowed_hosts` are the names under which it may be called, None any: a page elsewhere, whose own name was made to
+    point at us, is refused.
     """
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         watcher.start()
         yield
-        app.state.closing.set()
         await run_in_threadpool(watcher.stop)
 
     def data(answer: Callable[[Request], Any]) -> Callable[[Request], Awaitable[Response]]:
@@ -132,7 +134,7 @@ def make_app(watcher: Watcher, *, allowed_hosts: tuple[str, ...] = LOOPBACK) -> 
 
     async def events(request: Request) -> Response:
         return StreamingResponse(
-            _events(watcher, app.state.closing),
+            _events(watcher),
             media_type="text/event-stream",
             headers={"x-accel-buffering": "no"},
         )
@@ -140,7 +142,7 @@ def make_app(watcher: Watcher, *, allowed_hosts: tuple[str, ...] = LOOPBACK) -> 
     async def index(request: Request) -> Response:
         return FileResponse(STATIC / "index.html")
 
-    app = Starlette(
+    return Starlette(
         routes=[
             Route("/", index),
             Route("/api/runs", data(list_runs)),
@@ -154,24 +156,21 @@ def make_app(watcher: Watcher, *, allowed_hosts: tuple[str, ...] = LOOPBACK) -> 
             Mount("/static", StaticFiles(directory=STATIC)),
         ],
         middleware=[
-            Middleware(TrustedHostMiddleware, allowed_hosts=list(allowed_hosts), www_redirect=False),
-            Middleware(_Headers),
+            Middleware(_Guard, allowed_hosts=allowed_hosts),
             Middleware(GZipMiddleware, minimum_size=4096, compresslevel=1),
         ],
         lifespan=lifespan,
     )
-    app.state.closing = asyncio.Event()
-    return app
 
 
-async def _events(watcher: Watcher, closing: asyncio.Event) -> AsyncIterator[str]:
+async def _events(watcher: Watcher) -> AsyncIterator[str]:
     """Server-sent events: `runs` with the summaries of what changed, of all at first; comments as a pulse."""
     loop = asyncio.get_running_loop()
     woken = asyncio.Event()
     end = watcher.listen(lambda: loop.call_soon_threadsafe(woken.set))
     sent: dict[str, int] = {}
     try:
-        while not closing.is_set():
+        while not watcher.ended:
             woken.clear()
             changed = [run for run in watcher.runs.values() if sent.get(run.identity) != run.version]
             if changed:
@@ -188,13 +187,21 @@ async def _events(watcher: Watcher, closing: asyncio.Event) -> AsyncIterator[str
         end()
 
 
-class _Headers:
-    """Adds the headers that keep the page to itself."""
+class _Guard:
+    """Refuses calls under other names, and adds the headers that keep the page to itself."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, *, allowed_hosts: Sequence[str] | None) -> None:
         self._app = app
+        self._allowed_hosts = allowed_hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and self._allowed_hosts is not None:
+            host = _PORT.sub("", Headers(scope=scope).get("host", ""))
+            if host not in self._allowed_hosts:
+                refusal = PlainTextResponse(f"not served under the name {host!r}\n", status_code=400)
+                await refusal(scope, receive, send)
+                return
+
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 added = [(name.encode(), value.encode()) for name, value in _HEADERS.items()]

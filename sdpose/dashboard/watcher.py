@@ -66,9 +66,20 @@ class Watcher:
         self._thread = threading.Thread(target=self._watch, name="sdpose-watch", daemon=True)
         self._thread.start()
 
+    @property
+    def ended(self) -> bool:
+        """Whether nothing will be new any more."""
+        return self._stop.is_set()
+
+    def end(self) -> None:
+        """Tell the thread and all who listen that it is over; returns at once."""
+        self._stop.set()
+        for listener in tuple(self._listeners):
+            listener()
+
     def stop(self) -> None:
         """End watching; returns when the thread has ended."""
-        self._stop.set()
+        self.end()
         if self._thread is not None:
             self._thread.join(timeout=10)
 

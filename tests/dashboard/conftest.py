@@ -9,10 +9,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
-import uvicorn
 
-from sdpose.dashboard.serve import bind
-from sdpose.dashboard.server import make_app
+from sdpose.dashboard.serve import PageServer, bind
 from sdpose.dashboard.watcher import Watcher
 
 
@@ -20,10 +18,7 @@ from sdpose.dashboard.watcher import Watcher
 def serving(*paths: Path) -> Iterator[str]:
     """The address of a server over `paths`."""
     listening = bind("127.0.0.1", 0)
-    app = make_app(Watcher(paths))
-    server = uvicorn.Server(
-        uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=1, lifespan="on")
-    )
+    server = PageServer(Watcher(paths))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
     thread.start()
     try:
@@ -33,7 +28,7 @@ def serving(*paths: Path) -> Iterator[str]:
         assert server.started
         yield f"http://127.0.0.1:{listening.getsockname()[1]}"
     finally:
-        server.should_exit = True
+        server.end()
         thread.join(timeout=20)
         listening.close()
 

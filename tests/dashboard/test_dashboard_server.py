@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import http.client
 import json
+import signal
 import socket
+import subprocess
+import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -29,7 +32,7 @@ def client(tmp_path: Path) -> Iterator[TestClient]:
     watcher = Watcher([tmp_path / "runs"])
     while watcher.look():
         pass
-    with TestClient(make_app(watcher)) as client:
+    with TestClient(make_app(watcher), base_url="http://127.0.0.1:8088") as client:
         yield client
 
 
@@ -153,7 +156,7 @@ def test_what_differs_between_two_runs(tmp_path: Path) -> None:
     write_run(tmp_path / "runs" / "second", lr=3e-3)
     other = write_run(tmp_path / "runs" / "third")
     (other / "sdpose_demo.py").unlink()
-    with TestClient(make_app(Watcher([tmp_path / "runs"]))) as client:
+    with TestClient(make_app(Watcher([tmp_path / "runs"])), base_url="http://localhost") as client:
         ids = [run["id"] for run in client.get("/api/runs").json()["runs"]]
         answer = client.get("/api/compare", params={"runs": ",".join(ids)}).json()
     assert answer == {
@@ -194,7 +197,7 @@ def test_foreign_logs_are_shown(tmp_path: Path) -> None:
     log.write_text("epoch,step,train_loss,val_acc\n1,10,0.5,0.25\n2,20,0.25,0.5\n", encoding="utf-8")
     watcher = Watcher([log])
     watcher.look()
-    with TestClient(make_app(watcher)) as client:
+    with TestClient(make_app(watcher), base_url="http://127.0.0.1:8088") as client:
         (run,) = client.get("/api/runs").json()["runs"]
         assert (run["name"], run["score"], run["best"]) == ("metrics.csv", "val_acc", 0.5)
         curves = client.get(f"/api/runs/{run['id']}/curves").json()["curves"]
@@ -209,7 +212,7 @@ def test_a_log_without_anything_in_it_is_said_to_be_so(tmp_path: Path) -> None:
     log.write_bytes(b"")
     watcher = Watcher([log])
     watcher.look()
-    with TestClient(make_app(watcher)) as client:
+    with TestClient(make_app(watcher), base_url="http://127.0.0.1:8088") as client:
         (run,) = client.get("/api/runs").json()["runs"]
     assert "the file is empty" in run["notes"][0]
 
@@ -267,11 +270,30 @@ def test_a_question_that_makes_no_sense_is_said_to_be_so(
 
 
 def test_other_pages_cannot_read_it_and_it_loads_nothing_from_elsewhere(client: TestClient) -> None:
-    assert client.get("/api/runs", headers={"host": "evil.example:8088"}).status_code == 400
+    for host, status in {"evil.example:8088": 400, "": 400, "localhost": 200, "[::1]:8088": 200}.items():
+        assert client.get("/api/runs", headers={"host": host}).status_code == status, host
     assert client.post("/api/runs").status_code == 405
     headers = client.get("/").headers
     assert headers["content-security-policy"].startswith("default-src 'self'")
     assert "access-control-allow-origin" not in headers
+
+
+def test_ctrl_c_ends_it_quietly_while_browsers_are_open(tmp_path: Path) -> None:
+    write_run(tmp_path / "run")
+    command = [sys.executable, "-m", "sdpose.cli.main", "watch", str(tmp_path), "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None and process.stderr is not None
+        try:
+            said = process.stdout.readline()
+            address = said.split()[3].rstrip("/")
+            assert said == f"1 run at {address}/ (Ctrl-C ends it; it only reads)\n"
+            stream = events(address)
+            assert next(stream)[0]["name"] == "run"
+            process.send_signal(signal.SIGINT)
+            assert process.wait(timeout=20) == 0
+            assert process.stderr.read() == ""
+        finally:
+            process.kill()
 
 
 def test_it_only_reads(client: TestClient, tmp_path: Path) -> None:
@@ -318,7 +340,7 @@ def test_a_score_of_minus_one_is_no_score(tmp_path: Path) -> None:
     write_run(tmp_path / "run", [train(1, 5), val(1, 0.5, **{"AP (M)": -1.0})])
     watcher = Watcher([tmp_path])
     watcher.look()
-    with TestClient(make_app(watcher)) as client:
+    with TestClient(make_app(watcher), base_url="http://127.0.0.1:8088") as client:
         (run,) = client.get("/api/runs").json()["runs"]
         names = [entry["name"] for entry in client.get(f"/api/runs/{run['id']}").json()["catalogue"]]
     assert "AP (M)" not in names

@@ -35,7 +35,7 @@ export function stateText(run) {
   const state = say(run.state);
   if (run.state !== "silent") return state;
   const ago = duration(Date.now() / 1000 - run.changed_at);
-  return document.documentElement.lang === "ko" ? `${ago}째 ${state}` : `${state} ${say("since")} ${ago}`;
+  return document.documentElement.lang === "ko" ? `${ago}째 ${state}` : `${state} ${say("for")} ${ago}`;
 }
 // Text only ever becomes text: what a log says is never read as HTML.
 export function element(tag, attributes = {}, ...children) {
