@@ -405,6 +405,9 @@ class Run:
         self.console.training(progress.iteration, self._total, epoch, self.settings.total_epochs)
 
     def _machine_signs(self) -> dict[str, float]:
+        if not self.world.is_main:
+            # Nobody reads them, and the folder of the checkpoints may be on another machine.
+            return {}
         memory_mib = self._memory_mib()
         device = {"memory": float(memory_mib)} if memory_mib is not None else {}
         return {**machine_signs(self.checkpoint_dir), **device}

@@ -1,18 +1,22 @@
 """Faults of single batches, planted on their way from the loader to the loop.
 
-Imported by tests, and through `custom_imports` by commands in other processes: there `SDPOSE_PLANT` says which.
+Imported by tests, and through `custom_imports` by the processes of a run: there `SDPOSE_PLANT` says which faults the
+second process sees, and each leaves the fingerprint of its weights in the folder `SDPOSE_FINGERPRINTS`.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 
 import torch
 
 from sdpose.assemble.data import EpochBatches
 from sdpose.data.loader import PoseBatch
+from sdpose.run import Run
 
 
 def nan(batch: PoseBatch) -> None:
@@ -47,7 +51,24 @@ def planting(faults: Mapping[int, str]) -> Callable[..., Iterator[PoseBatch]]:
     return batches
 
 
+def fingerprint(model: torch.nn.Module) -> str:
+    """Of all parameters, to the last bit."""
+    digest = hashlib.sha256()
+    for parameter in model.parameters():
+        digest.update(parameter.detach().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _end_with_a_fingerprint(self: Run, reason: str) -> None:
+    _finish(self, reason)
+    Path(os.environ["SDPOSE_FINGERPRINTS"], str(self.world.rank)).write_text(fingerprint(self.model))
+
+
+_finish = Run.finish
+
 if "SDPOSE_PLANT" in os.environ:
-    EpochBatches.batches = planting(  # type: ignore[method-assign]
-        {int(number): kind for number, kind in json.loads(os.environ["SDPOSE_PLANT"]).items()}
-    )
+    Run.finish = _end_with_a_fingerprint  # type: ignore[method-assign]
+    if os.environ["RANK"] == "1":
+        EpochBatches.batches = planting(  # type: ignore[method-assign]
+            {int(number): kind for number, kind in json.loads(os.environ["SDPOSE_PLANT"]).items()}
+        )

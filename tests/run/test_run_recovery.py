@@ -228,25 +228,71 @@ def test_killed_during_a_repair_it_ends_the_same(
     assert differences(tmp_path / "whole", work_dir) == []
 
 
-def in_processes(config: Path, work_dir: Path, faults: dict[int, str], processes: int) -> Any:
+@pytest.mark.parametrize(
+    ("faults", "made"),
+    [({7: "nan"}, ["skip"]), ({7: "nan", 8: "nan"}, ["skip", "clip"])],
+    ids=["one batch", "escalated"],
+)
+def test_two_processes_repair_alike(
+    config: Path, tmp_path: Path, faults: dict[int, str], made: list[str]
+) -> None:
+    """A NaN in the share of only one of them. Their weights are the same to the last bit."""
+    work_dir, fingerprints = tmp_path / "two", tmp_path / "fingerprints"
+    fingerprints.mkdir()
+    with config.open("a") as file:
+        file.write(f"custom_imports = dict(imports=[{planted.__file__!r}])\n")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = str(probe.getsockname()[1])
-    words = ["--seed", "1", "--work-dir", work_dir, "--cfg-options", *LENGTH, RECOVER]
-    words += ["data.samples_per_gpu=2"]
-    with config.open("a") as file:
-        file.write(f"custom_imports = dict(imports=[{planted.__file__!r}])\n")
-    environment = {"PORT": port, "SDPOSE_PLANT": json.dumps(faults)}
-    return type_in("bash", "tools/dist_train.sh", config, processes, *words, **environment)
-
-
-def test_two_processes_repair_alike(config: Path, tmp_path: Path) -> None:
-    """A NaN that only one of them sees. DDP would hang or tear apart if they did not do the same."""
-    work_dir = tmp_path / "two"
-    ended = in_processes(config, work_dir, {7: "nan"}, 2)
+    words = [
+        "--seed",
+        "1",
+        "--work-dir",
+        work_dir,
+        "--cfg-options",
+        *LENGTH,
+        RECOVER,
+        "data.samples_per_gpu=2",
+    ]
+    environment = {
+        "PORT": port,
+        "SDPOSE_PLANT": json.dumps(faults),
+        "SDPOSE_FINGERPRINTS": str(fingerprints),
+    }
+    ended = type_in("bash", "tools/dist_train.sh", config, 2, *words, **environment)
     assert ended.code == 0, ended
-    assert outcomes(work_dir) == [("made", "skip"), ("helped", "skip")]
-    assert load_checkpoint(work_dir / "latest.pth").resume["recovery"]["confirmed"]["skipped"] == [7]
+    assert [line["step"] for line in repairs(work_dir) if line["outcome"] == "made"] == made
+    assert outcomes(work_dir)[-1] == ("helped", made[-1])
+    recovery = load_checkpoint(work_dir / "latest.pth").resume["recovery"]
+    assert recovery["confirmed"]["skipped"] == sorted(faults)
+    one, two = ((fingerprints / rank).read_text() for rank in "01")
+    assert one == two
+
+
+DIVERGING = [  # twelve iterations of a good rate, then one that no model survives
+    "total_epochs=4",
+    "runtime.limit_train_batches=6",
+    "optimizer.lr=3.0",
+    "lr_config.policy=step",
+    "lr_config.warmup=constant",
+    "lr_config.warmup_iters=12",
+    "lr_config.warmup_ratio=3e-4",
+    "custom_hooks.0.check_interval=4",
+]
+
+
+def test_a_rate_far_too_high_is_lowered_from_where_it_began(config: Path, tmp_path: Path) -> None:
+    work_dir = tmp_path / "work"
+    assert train(config, work_dir, *DIVERGING, "monitor.on_non_finite_loss=warn") in (0, 1)
+    left_alone = last_losses(work_dir)
+    work_dir = tmp_path / "repaired"
+    assert train(config, work_dir, RECOVER, *DIVERGING) == 0
+    made = [line for line in repairs(work_dir) if line["outcome"] == "made"]
+    assert made[-1]["measure"]["lr_factor"] < 1
+    assert made[-1]["onset"] > 12
+    assert last_losses(work_dir) < 0.1 < left_alone
+    last = [entry for entry in json_log(work_dir) if entry["mode"] == "train"][-1]
+    assert last["lr"] == pytest.approx(3.0 * made[-1]["measure"]["lr_factor"], rel=1e-3)
 
 
 def test_a_signal_after_the_weights_broke_saves_the_state_before(

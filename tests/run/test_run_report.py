@@ -168,7 +168,7 @@ def test_the_same_run_gives_the_same_bytes(straight: Path, tmp_path: Path) -> No
         sdpose("report", straight, "--out", tmp_path / name)
     one = (tmp_path / "one.html").read_bytes()
     assert one == (tmp_path / "two.html").read_bytes()
-    # At the end of a run, the page is made before its own line is logged, which is on no page.
+    # The page of the training itself, made before the line about it was logged.
     assert one == (straight / "report.html").read_bytes()
 
 
