@@ -22,6 +22,10 @@ from sdpose.past_evaluations import FOLDER as EVALUATIONS
 from sdpose.report.run_summary import RunSummary, summarize
 
 _STAMP = re.compile(rb"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d),\d{3}", re.MULTILINE)
+_ENDING = re.compile(
+    rb"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d),\d{3} .*?\brun (?:finished|interrupted|stopped|failed)\b",
+    re.MULTILINE,
+)
 _TAIL_BYTES = 100_000
 
 
@@ -184,7 +188,9 @@ def _wall_s(path: Path) -> float | None:
         with text.open("rb") as file:
             first = _STAMP.search(file.read(_TAIL_BYTES))
             file.seek(max(0, text.stat().st_size - _TAIL_BYTES))
-            last = _STAMP.findall(file.read())
+            tail = file.read()
+        # What is logged after the ending, the line about this very page among it, is no part of the run.
+        last = _ENDING.findall(tail) or _STAMP.findall(tail)
         if first and last:
             began, ended = (datetime.fromisoformat(stamp.decode()) for stamp in (first[1], last[-1]))
             spans.append((ended - began).total_seconds())
