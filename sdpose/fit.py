@@ -355,8 +355,8 @@ def _restore(resumed: Checkpoint, run: Run) -> None:
         state.window.load_state_dict(saved["windows"][world.rank])
         restore_random_state(saved["random_states"][world.rank], state.device)
     state.progress.move_to(progress)
-    if saved is not None and "recovery" in saved:
-        run.shop.resume(saved["recovery"])
+    same_settings = resumed.meta.get("config") == run.config_text
+    run.shop.resume((saved or {}).get("recovery"), same_settings=same_settings)
     if resumed.meta.get("seed") not in (None, run.seed):
         log.warning(
             f"{resumed.path} was trained with seed {resumed.meta['seed']}, now it is {run.seed}: not bit-exact"

@@ -64,6 +64,8 @@ class Recovery:
         self.check_iterations = check_iterations
         self.cooldown_iterations = cooldown_iterations
         self.max_norm = max_norm
+        self.settings_since = 0
+        """Finished iterations when training with the present settings began: a resume may bring others."""
         self._confirmed = Treatment()
         self._under_test: Repair | None = None
         self._cooling_until = 0
@@ -123,6 +125,7 @@ class Recovery:
             "confirmed": self._confirmed.to_plain(),
             "under_test": self._under_test.to_plain() if self._under_test else None,
             "cooling_until": self._cooling_until,
+            "settings_since": self.settings_since,
             "history": [[entry.iteration, entry.loss, entry.grad_norm] for entry in self._history],
         }
 
@@ -131,6 +134,7 @@ class Recovery:
         self._confirmed = Treatment.from_plain(state["confirmed"])
         self._under_test = Repair.from_plain(state["under_test"]) if state["under_test"] else None
         self._cooling_until = state["cooling_until"]
+        self.settings_since = state["settings_since"]
         self._history = [Seen(iteration=i, loss=loss, grad_norm=norm) for i, loss, norm in state["history"]]
 
     # Judging -----------------------------------------------------------------------------------------------------
@@ -211,15 +215,16 @@ class Recovery:
         if place.rising:
             index = max(index, LADDER.index("clip"))
         step = self._possible(index, place.onset)
+        go_back_to, start = self._way_back(step, place.onset, good_states)
         return self._decide(
             Repair(
                 step=step,
                 attempt=1,
                 fault=fault,
                 onset=place.onset,
-                go_back_to=_newest_before(place.onset, good_states),
+                go_back_to=go_back_to,
                 skipped=frozenset(place.suspects if step == "skip" else ()),
-                measure=self._measure(step, place.onset, None),
+                measure=self._measure(step, start, None),
                 level=self._level_before(place.onset),
                 check_until=fault.iteration + self.check_iterations,
             ),
@@ -232,10 +237,11 @@ class Recovery:
         place = self._place(fault)
         onset = min(failed.onset, place.onset)
         step = self._after(failed, onset)
-        go_back_to = _newest_before(self._first_made(onset), good_states)
+        go_back_to, start = self._way_back(step, onset, good_states)
         if step == "roll_back":
             further = _newest_before(failed.go_back_to, good_states)
             go_back_to = further if further >= 0 else go_back_to
+            start = go_back_to + 1
         skipped = failed.skipped | (frozenset(place.suspects) if failed.skipped else frozenset())
         return self._decide(
             replace(
@@ -246,12 +252,26 @@ class Recovery:
                 onset=onset,
                 go_back_to=go_back_to,
                 skipped=skipped,
-                measure=self._measure(step, go_back_to + 1 if step == "roll_back" else onset, failed.measure),
+                measure=self._measure(step, start, failed.measure),
                 check_until=now + self.check_iterations,
             ),
             good_states,
             now,
         )
+
+    def _way_back(self, step: Step, onset: int, good_states: Sequence[int]) -> tuple[int, int]:
+        """The state to go back to, and the iteration from which it is to go differently.
+
+        A loss tells of the steps before it: of the last one at least, and where the learning rate was too high, of
+        more than that. What was trained with other settings is not to blame.
+        """
+        ahead = {"skip": 0, "clip": 1}.get(step, self.check_iterations // 2)
+        start = max(onset - ahead, min(onset, self.settings_since + 1))
+        wished = _newest_before(self._first_made(start), good_states)
+        if wished >= 0:
+            return wished, start
+        newest = _newest_before(self._first_made(onset), good_states)
+        return newest, max(newest + 1, start)
 
     def _decide(self, repair: Repair, good_states: Sequence[int], now: int) -> Decision:
         """The repair, unless something forbids it."""

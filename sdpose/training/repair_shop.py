@@ -88,9 +88,12 @@ class RepairShop:
                 except OSError as error:
                     raise storage_error(folder / name, error) from error
 
-    def resume(self, saved: Mapping[str, Any]) -> None:
-        """Repairs of an earlier part of the run go on to hold."""
-        self.recovery.load_state_dict(saved)
+    def resume(self, saved: Mapping[str, Any] | None, *, same_settings: bool) -> None:
+        """Repairs of an earlier part of the run go on to hold. `saved` None: it knew of none."""
+        if saved is not None:
+            self.recovery.load_state_dict(saved)
+        if not same_settings:
+            self.recovery.settings_since = self.state.progress.iteration
         self.state.treatment = treatment = self.recovery.treatment
         self._keep_what_the_test_needs()
         words = [measure.in_words() for measure in treatment.measures]

@@ -159,8 +159,8 @@ def test_a_nan_after_rising_losses_blames_no_batch() -> None:
 
 def test_divergence_lowers_the_rate_twice_and_then_goes_back_further() -> None:
     def loss(iteration: int, treatment: Treatment) -> float:
-        """The state is damaged before anything shows, at iteration 35."""
-        if iteration <= 40 or treatment.lr_factor(35) <= 0.03:
+        """The state is damaged long before anything shows, at iteration 25."""
+        if iteration <= 40 or treatment.lr_factor(25) <= 0.03:
             return noisy(iteration)
         return noisy(iteration) * 1.3 ** (iteration - 40)
 
@@ -171,11 +171,46 @@ def test_divergence_lowers_the_rate_twice_and_then_goes_back_further() -> None:
     assert first is not None and second is not None and third is not None
     assert third.go_back_to < second.go_back_to == first.go_back_to < first.onset
     assert [repair.measure for repair in (first, second, third)] == [
-        Measure(from_iteration=first.onset, lr_factor=LR_FACTORS[0]),
-        Measure(from_iteration=first.onset, lr_factor=LR_FACTORS[1]),
+        Measure(from_iteration=first.onset - 10, lr_factor=LR_FACTORS[0]),
+        Measure(from_iteration=first.onset - 10, lr_factor=LR_FACTORS[1]),
         Measure(from_iteration=third.go_back_to + 1, lr_factor=LR_FACTORS[1]),
     ]
     assert [recovery.treatment.lr_factor(i) for i in (third.go_back_to, 300)] == [1.0, LR_FACTORS[1]]
+
+
+@pytest.mark.parametrize(
+    ("settings_since", "good_states", "go_back_to", "start"),
+    [
+        (0, [20, 40, 50], 20, 35),
+        (0, [40, 50], 40, 41),
+        (40, [20, 40, 50], 40, 41),
+        (44, [20, 44, 50], 44, 45),
+        (50, [20, 50], 20, 45),
+        (0, [45], -1, None),
+    ],
+    ids=[
+        "an interval before",
+        "as far as can be",
+        "not before new settings",
+        "right before",
+        "older",
+        "none",
+    ],
+)
+def test_how_far_a_rate_that_is_too_high_leads_back(
+    settings_since: int, good_states: list[int], go_back_to: int, start: int | None
+) -> None:
+    recovery = Recovery(check_iterations=20)
+    recovery.settings_since = settings_since
+    seen = [Seen(iteration=i, loss=noisy(i) * (4 if i >= 45 else 1)) for i in range(1, 61)]
+    fault = Fault(kind="divergence", severity="critical", iteration=60, since=45)
+    decision = recovery.observe(seen, [fault], good_states)
+    if start is None:
+        assert decision.lost is not None and decision.lost.go_back_to == go_back_to
+    else:
+        assert decision.repair is not None
+        assert decision.repair.go_back_to == go_back_to
+        assert decision.repair.measure == Measure(from_iteration=start, lr_factor=LR_FACTORS[0])
 
 
 def test_a_repair_that_leaves_the_loss_high_has_not_helped() -> None:
@@ -243,8 +278,8 @@ def test_tighter_is_half_but_not_above_twice_the_usual(
     fault = Fault(kind="gradient_explosion", severity="warning", iteration=50, since=45)
     repair = recovery.observe([], [fault], story.states).repair
     assert repair is not None
-    assert repair.measure == Measure(from_iteration=45, max_norm=norm)
-    assert repair.in_words() == f"gradients are clipped to {norm:.3g} from iteration 45 on"
+    assert repair.measure == Measure(from_iteration=44, max_norm=norm)
+    assert repair.in_words() == f"gradients are clipped to {norm:.3g} from iteration 44 on"
 
 
 def test_without_any_known_norm_the_rate_is_lowered_instead() -> None:
