@@ -43,13 +43,13 @@ def svg_chart(chart: Chart, number: int) -> str:
             f'<text class="tick" x="{scale.x(value):.1f}" y="{HEIGHT - 8}" text-anchor="middle">{label}</text>'
         )
     for mark in chart.marks:
-        if scale.first <= mark.step <= scale.last:
-            x = scale.x(mark.step)
-            parts.append(
-                f'<g class="mark {escape(mark.severity)}"><title>{escape(mark.label)}</title>'
-                f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{_TOP}" y2="{HEIGHT - _BOTTOM}"/>'
-                f'<path d="M{x - 5:.1f} {_TOP - 8}h10l-5 8z"/></g>'
-            )
+        # What happened before the first value, or after the last, stands at the edge and is not lost.
+        x = scale.x(min(max(mark.step, scale.first), scale.last))
+        parts.append(
+            f'<g class="mark {escape(mark.severity)}"><title>{escape(mark.label)}</title>'
+            f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{_TOP}" y2="{HEIGHT - _BOTTOM}"/>'
+            f'<path d="M{x - 5:.1f} {_TOP - 8}h10l-5 8z"/></g>'
+        )
     for index, line in enumerate(lines):
         parts += _drawn(line, index, scale)
     return "".join([*parts, "</svg>"])
