@@ -111,9 +111,9 @@ class OwnLog:
         train_steps, val_steps, length = self._steps(train, val)
         notes = []
         if self._num_skipped:
-            notes.append(f"{self._num_skipped} damaged lines left out")
+            notes.append(f"{counted(self._num_skipped, 'damaged line')} left out")
         if self._num_redone:
-            notes.append(f"{self._num_redone} rows of attempts that the run went back on left out")
+            notes.append(f"{counted(self._num_redone, 'row')} of attempts that the run went back on left out")
         facts = {**self._facts, "epoch_length": length} if length else dict(self._facts)
         return TrainingLog(
             path=self.folder,
@@ -222,6 +222,11 @@ class OwnLog:
         _add([entry for entry in rows if entry[1].get("mode") == "train"], train, Columns("val"))
         _add([entry for entry in rows if entry[1].get("mode") == "val"], Columns("train"), val)
         return train, val
+
+
+def counted(number: int, thing: str) -> str:
+    """`1 row`, `2 rows`."""
+    return f"{number} {thing}{'s' if number != 1 else ''}"
 
 
 def _evaluations(file: IO[bytes]) -> Iterator[bytes]:

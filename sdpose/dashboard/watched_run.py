@@ -23,6 +23,7 @@ from sdpose.monitor.readers import Series, TrainingLog
 
 # An evaluation or a checkpoint on a slow disk may take this long without a line.
 _QUIET_S = 180.0
+_LONG_QUIET_S = 600.0
 _ENDING_BYTES = 4096
 _ENDING = re.compile(r" - run (finished|interrupted|stopped: .*?|failed: .*?)(?:; best .*)?; statistics in ")
 
@@ -67,6 +68,11 @@ class WatchedRun:
             if self._log is None or self._log[0] != self.version:
                 self._log = (self.version, self._source.log())
             return self._log[1]
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether all of it was read, and nothing has come for long."""
+        return self._source.read >= 1.0 and time.time() - self._source.newest_at > _LONG_QUIET_S
 
     @property
     def overview(self) -> bool:

@@ -15,6 +15,8 @@ INTERVAL_S = 0.5
 _SEARCH_EVERY_S = 2.0
 # Of reading one large log before the others have their turn.
 _TURN_S = 0.3
+# Of hundreds of old runs hardly one goes on: those are looked at in every fourth round only.
+_QUIET_ROUNDS = 4
 
 
 class Watcher:
@@ -28,6 +30,7 @@ class Watcher:
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._searched_at = -_SEARCH_EVERY_S
+        self._round = -1
         self.search()
 
     def search(self) -> bool:
@@ -45,9 +48,12 @@ class Watcher:
         """One round over all runs; whether more waits to be read."""
         changed = time.monotonic() - self._searched_at >= _SEARCH_EVERY_S and self.search()
         waiting = False
+        self._round += 1
         for run in self.runs.values():
             if self._stop.is_set():
                 break
+            if run.is_quiet and self._round % _QUIET_ROUNDS:
+                continue
             new, more = run.refresh(budget_s=_TURN_S)
             changed |= new
             waiting |= more

@@ -19,6 +19,7 @@ from dashboard_runs import ALERT, STAMP, append, train, val, write_run
 from starlette.testclient import TestClient
 
 from sdpose.cli.main import main
+from sdpose.dashboard.answers import group_of
 from sdpose.dashboard.find_runs import run_id
 from sdpose.dashboard.server import make_app
 from sdpose.dashboard.watcher import Watcher
@@ -344,3 +345,30 @@ def test_a_score_of_minus_one_is_no_score(tmp_path: Path) -> None:
         (run,) = client.get("/api/runs").json()["runs"]
         names = [entry["name"] for entry in client.get(f"/api/runs/{run['id']}").json()["catalogue"]]
     assert "AP (M)" not in names
+
+
+@pytest.mark.parametrize(
+    ("name", "mode", "group"),
+    [
+        ("loss", "train", "loss"),
+        ("kpt_dist_loss", "train", "loss"),
+        ("train/box_loss", "train", "loss"),
+        ("val_loss", "val", "loss"),
+        ("AP", "val", "score"),
+        ("AR (M)", "val", "score"),
+        ("AP_low", "val", "score_band"),
+        ("acc_pose", "train", "train_score"),
+        ("lr", "train", "lr"),
+        ("learning_rate", "train", "lr"),
+        ("grad_norm", "train", "grad_norm"),
+        ("memory", "train", "memory"),
+        ("host_memory", "train", "memory"),
+        ("data_time", "train", "time"),
+        ("heatmap_peak", "train", "health"),
+        ("heatmap_flat", "train", "health"),
+        ("kpt_token_std", "train", "health"),
+        ("weight_norm", "train", "other"),
+    ],
+)
+def test_each_value_has_its_chart(name: str, mode: str, group: str) -> None:
+    assert group_of(name, mode) == group

@@ -31,8 +31,14 @@ function showList() {
   });
 }
 
+// The least and the greatest of each column of a chart's pixels.
+function numPoints() {
+  const width = at("charts").querySelector(".plot")?.clientWidth || at("charts").clientWidth / 2;
+  return Math.round(Math.min(2400, Math.max(400, 2 * width)));
+}
+
 function curvesPath(id) {
-  const query = new URLSearchParams({ x: at("axis").value, points: String(Math.min(2400, Math.max(400, 2 * at("charts").clientWidth))), window: String(WINDOWS[at("smoothing").value]) });
+  const query = new URLSearchParams({ x: at("axis").value, points: String(numPoints()), window: String(WINDOWS[at("smoothing").value]) });
   if (state.range) { query.set("from", state.range[0]); query.set("to", state.range[1]); }
   return `/api/runs/${id}/curves?${query}`;
 }
