@@ -134,7 +134,7 @@ class Recovery:
         self._confirmed = Treatment.from_plain(state["confirmed"])
         self._under_test = Repair.from_plain(state["under_test"]) if state["under_test"] else None
         self._cooling_until = state["cooling_until"]
-        self.settings_since = state["settings_since"]
+        self.settings_since = state.get("settings_since", 0)
         self._history = [Seen(iteration=i, loss=loss, grad_norm=norm) for i, loss, norm in state["history"]]
 
     # Judging -----------------------------------------------------------------------------------------------------
