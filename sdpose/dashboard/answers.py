@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from sdpose.dashboard.config_file import config_path, config_text, differences, flat, settings_in
-from sdpose.dashboard.curves import broken, inside, smoothed, thin
+from sdpose.dashboard.curves import Floats, broken, inside, smoothed, thin
 from sdpose.dashboard.watched_run import WatchedRun
 from sdpose.monitor.detectors.behind_schedule import GUIDE_AP, GUIDE_EPOCHS, TOLERATED
 from sdpose.monitor.readers import Series, TrainingLog
@@ -60,7 +60,7 @@ def catalogue(log: TrainingLog) -> list[dict[str, Any]]:
     ]
 
 
-def positions(series: Series, axis: str, epoch_length: int | None) -> np.ndarray[Any, np.dtype[np.float64]]:
+def positions(series: Series, axis: str, epoch_length: int | None) -> Floats:
     """Where its points stand: iterations since the start, or epochs, by parts where the length of one is known."""
     if axis == "epoch":
         if epoch_length:
@@ -85,11 +85,16 @@ def curves(
     """
     length = log.facts.get("epoch_length")
     answer = []
+    # The series of rows that have all values share their places.
+    known: dict[int, tuple[Floats, bool]] = {}
     for series in log.series:
         if series.mode == "val" and series.name == "lr":
             continue
-        x, y = positions(series, axis, length), series.values
-        if len(x) > 1 and (np.diff(x) < 0).any():
+        if id(series.steps) not in known:
+            x = positions(series, axis, length)
+            known[id(series.steps)] = x, bool((np.diff(x) < 0).any())
+        (x, falls), y = known[id(series.steps)], series.values
+        if falls:
             # Two runs in one file: shown one over the other.
             order = np.argsort(x, kind="stable")
             x, y = x[order], y[order]
@@ -110,7 +115,9 @@ def curves(
 
 def extent(log: TrainingLog, axis: str) -> list[float]:
     """First and last position of all curves."""
-    ends = [positions(series, axis, log.facts.get("epoch_length")) for series in log.series]
+    # One series of those that share their places.
+    distinct = {id(series.steps): series for series in log.series}.values()
+    ends = [positions(series, axis, log.facts.get("epoch_length")) for series in distinct]
     ends = [x for x in ends if len(x)]
     return [float(min(x.min() for x in ends)), float(max(x.max() for x in ends))] if ends else [0.0, 1.0]
 

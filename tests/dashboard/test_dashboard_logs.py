@@ -171,9 +171,9 @@ def test_a_thinned_curve_keeps_its_peaks_and_its_ends(size: int) -> None:
 
 def test_values_that_are_not_finite_are_marked_and_never_chosen_as_peaks() -> None:
     values = np.arange(1000.0)
-    values[500], values[501] = np.nan, np.inf
-    assert broken(values).tolist() == [500, 501]
-    assert not {500, 501} & set(thin(values, 100).tolist())
+    values[500], values[501], values[700] = np.nan, np.inf, -np.inf
+    assert broken(values).tolist() == [500, 501, 700]
+    assert not {500, 501, 700} & set(thin(values, 100).tolist())
 
 
 @pytest.mark.parametrize("window", [1, 2, 3, 10, 1000])
