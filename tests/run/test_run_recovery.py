@@ -317,6 +317,25 @@ def test_a_signal_after_the_weights_broke_saves_the_state_before(
     assert all(torch.isfinite(tensor).all() for tensor in weights_of(saved).values())
 
 
+@pytest.mark.parametrize(
+    "options",
+    [["checkpoint_config.interval=1"], ["checkpoint_config.interval=-1"]],
+    ids=["of an epoch", "the best"],
+)
+def test_broken_weights_are_in_no_checkpoint(
+    config: Path, tmp_path: Path, plant: Any, capsys: pytest.CaptureFixture[str], options: list[str]
+) -> None:
+    """The last batch of the epoch breaks them, and the run was told to go on."""
+    plant(at_12="nan")
+    work_dir = tmp_path / "work"
+    assert train(config, work_dir, "monitor.on_non_finite_loss=warn", *options) == 1
+    assert "so they are not saved" in capsys.readouterr().out
+    assert list(work_dir.glob("*.pth")) == []
+    (folder,) = list_incidents(work_dir)
+    before = weights_of(folder / "before.pth")
+    assert all(torch.isfinite(tensor).all() for tensor in before.values())
+
+
 def test_the_state_before_an_incident_leads_to_it_again(config: Path, tmp_path: Path, plant: Any) -> None:
     plant(at_7="nan")
     work_dir = tmp_path / "work"

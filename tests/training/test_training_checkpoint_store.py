@@ -57,6 +57,32 @@ def test_the_genuine_run_leaves_the_same_files(tmp_path: Path) -> None:
     }
 
 
+def test_what_a_run_leaves_behind_when_it_goes_back_is_set_aside(tmp_path: Path) -> None:
+    ours = store(tmp_path)
+    for epoch in (1, 2, 3):
+        ours.save_epoch(at(epoch))
+    ours.save_best(at(2), 0.5)
+    ours.save_iteration(at(3, batch=7))
+    assert ours.set_aside_after(310) is None
+    assert ours.set_aside_after(150) == tmp_path / "left_150"
+    assert names(tmp_path / "left_150") == ["epoch_2.pth", "epoch_3.pth", "iter_307.pth"]
+    ours.save_iteration(at(1))
+    assert names(tmp_path) == ["best_AP_epoch_2.pth", "epoch_1.pth", "iter_100.pth", "latest.pth", "left_150"]
+    assert str((tmp_path / "latest.pth").readlink()) == "iter_100.pth"
+
+
+def test_the_state_that_a_repair_may_go_back_to_stays(tmp_path: Path) -> None:
+    ours = store(tmp_path)
+    ours.save_iteration(at(0, batch=5))
+    ours.kept_iteration = 5
+    ours.save_iteration(at(0, batch=9))
+    ours.save_epoch(at(1))
+    assert names(tmp_path) == ["epoch_1.pth", "iter_5.pth", "latest.pth"]
+    ours.kept_iteration = None
+    ours.save_epoch(at(2))
+    assert names(tmp_path) == ["epoch_1.pth", "epoch_2.pth", "latest.pth"]
+
+
 @pytest.mark.parametrize(
     ("settings", "total", "kept"),
     [
