@@ -6,11 +6,12 @@ import copy
 import importlib.util
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 
 from sdpose.errors import SdposeError
 from sdpose.export.graph import ExportedGraph
@@ -32,20 +33,26 @@ def onnx_bytes(trained: TrainedModel, facts: ModelFacts) -> bytes:
     outputs = ["heatmaps"] if facts.gives == "heatmaps" else ["joints_cells", "joints_px", "scores"]
     # Some kernels are chosen by shape: 1 would be taken for a number that never changes.
     images = _example(facts, num=2)
+    model = traced(graph, images, "crops" if facts.takes == "crops" else "images", outputs)
+    return finished(model, facts)
+
+
+def traced(graph: nn.Module, example: Tensor, input_name: str, output_names: Sequence[str]) -> Any:
+    """The ONNX model of a module in evaluation mode; dimension 0 is free, from 1."""
     with _quiet(), torch.no_grad():
         program = torch.onnx.export(
             graph,
-            (images,),
+            (example,),
             dynamo=True,
             opset_version=OPSET,
-            input_names=["crops" if facts.takes == "crops" else "images"],
-            output_names=outputs,
+            input_names=[input_name],
+            output_names=list(output_names),
             dynamic_shapes=({0: torch.export.Dim("batch", min=1, max=4096)},),
             external_data=False,
             verbose=False,
         )
     assert program is not None
-    return finished(program.model_proto, facts)
+    return program.model_proto
 
 
 def finished(model: Any, facts: ModelFacts) -> bytes:

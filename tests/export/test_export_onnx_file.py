@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from sdpose.errors import SdposeError
-from sdpose.export.onnx_file import OPSET
+from sdpose.export.onnx_file import OPSET, traced
 from sdpose.export.people import People, crops_of_people
 from sdpose.geometry import affine_matrix, apply_affine, heatmap_to_image
 from sdpose.heatmaps import decode_heatmaps
@@ -85,17 +85,10 @@ def test_decoding_as_a_graph_is_decoding(post_process: str | None) -> None:
     maps[3, 0] = 0.0
     maps[3, 1] = -1.0
     maps[3, 2, 5, 5] = maps[3, 2, 9, 9] = 2.0  # two equal maxima
-    program = torch.onnx.export(
-        Decoding(post_process).eval(),
-        (maps[:2],),
-        dynamo=True,
-        opset_version=OPSET,
-        dynamic_shapes=({0: torch.export.Dim("batch", min=1, max=64)},),
-        verbose=False,
-    )
-    session = onnxruntime.InferenceSession(program.model_proto.SerializeToString())
+    model = traced(Decoding(post_process).eval(), maps[:2], "maps", ["cells", "scores"])
+    session = onnxruntime.InferenceSession(model.SerializeToString())
     coords, scores = decode_heatmaps(maps, post_process=post_process)
-    found = session.run(None, {session.get_inputs()[0].name: maps.numpy()})
+    found = session.run(None, {"maps": maps.numpy()})
     np.testing.assert_allclose(found[0], coords.numpy(), rtol=0, atol=1e-4)
     np.testing.assert_array_equal(found[1], scores.numpy())
     assert coords[3, 0].tolist() == [-1.0, -1.0]
