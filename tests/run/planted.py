@@ -1,7 +1,7 @@
 """Faults of single batches, planted on their way from the loader to the loop.
 
 Imported by tests, and through `custom_imports` by the processes of a run: there `SDPOSE_PLANT` says which faults the
-second process sees, and each leaves the fingerprint of its weights in the folder `SDPOSE_FINGERPRINTS`.
+second process (or the only one) sees. Each leaves the fingerprint of its weights in `SDPOSE_FINGERPRINTS`.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ _finish = Run.finish
 
 if "SDPOSE_PLANT" in os.environ:
     Run.finish = _end_with_a_fingerprint  # type: ignore[method-assign]
-    if os.environ["RANK"] == "1":
+    if os.environ.get("RANK", "1") == "1":
         EpochBatches.batches = planting(  # type: ignore[method-assign]
             {int(number): kind for number, kind in json.loads(os.environ["SDPOSE_PLANT"]).items()}
         )

@@ -67,8 +67,8 @@ def test_a_spike_is_told_in_the_guides_words(
 
 @pytest.fixture
 def falling_ap(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An AP of 0.72 after epoch 1 and 0.65 after epoch 2: this model is too small to have any."""
-    values = iter([0.72, 0.65])
+    """An AP of 0.72 after epoch 1, 0.65 after epoch 2 and 0.73 later: this model is too small to have any."""
+    values = iter([0.72, 0.65, 0.73])
     monkeypatch.setattr(sdpose.evaluate, "score_results", lambda *_: Scores({"AP": next(values), "AR": 0.5}))
 
 
@@ -96,6 +96,8 @@ def test_stop_on_alert_ends_the_run_with_its_state_saved(
     last = load_checkpoint(tmp_path / "work" / "latest.pth")
     # Heard of in the evaluation after epoch 2, obeyed there.
     assert (last.epoch, last.iteration) == (2, 8)
+    assert train(config, *options, "resume_from=auto") == 0, "the same alert does not stop it again"
+    assert "resumed epoch 2, iter 8" in log_text(tmp_path / "work")
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from typing import Any
 import planted
 import pytest
 import torch
-from tiny_runs import differences, json_log, log_text, type_in, weights_of
+from tiny_runs import differences, json_log, log_text, python, train_until, type_in, weights_of
 
 from sdpose.assemble.data import EpochBatches
 from sdpose.cli.main import main
@@ -228,6 +228,28 @@ def test_killed_during_a_repair_it_ends_the_same(
     assert differences(tmp_path / "whole", work_dir) == []
 
 
+def import_planted(config: Path) -> None:
+    with config.open("a") as file:
+        file.write(f"custom_imports = dict(imports=[{planted.__file__!r}])\n")
+
+
+def test_really_killed_while_a_repair_is_judged_it_ends_the_same(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import_planted(config)
+    monkeypatch.setenv("SDPOSE_PLANT", json.dumps({7: "nan"}))
+    monkeypatch.setenv("SDPOSE_FINGERPRINTS", str(tmp_path))
+    words = ["--seed", "1", "--cfg-options", *LENGTH, RECOVER]
+    assert python("tools/train.py", config, "--work-dir", tmp_path / "whole", *words).code == 0
+    killed = tmp_path / "killed"
+    ended = train_until(config, killed, *words, iteration=12, number=signal.SIGKILL)
+    assert ended.code == -signal.SIGKILL, ended
+    assert outcomes(killed)[0] == ("made", "skip")
+    resumed = python("tools/train.py", config, "--work-dir", killed, "--resume-from", "auto", *words)
+    assert resumed.code == 0, resumed
+    assert differences(tmp_path / "whole", killed) == []
+
+
 @pytest.mark.parametrize(
     ("faults", "made"),
     [({7: "nan"}, ["skip"]), ({7: "nan", 8: "nan"}, ["skip", "clip"])],
@@ -239,8 +261,7 @@ def test_two_processes_repair_alike(
     """A NaN in the share of only one of them. Their weights are the same to the last bit."""
     work_dir, fingerprints = tmp_path / "two", tmp_path / "fingerprints"
     fingerprints.mkdir()
-    with config.open("a") as file:
-        file.write(f"custom_imports = dict(imports=[{planted.__file__!r}])\n")
+    import_planted(config)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = str(probe.getsockname()[1])
