@@ -157,9 +157,9 @@ class Recovery:
         after = [entry.loss for entry in self._history if test.fault.since < entry.iteration < end]
         if test.level is None:
             return bool(after) and all(map(math.isfinite, after))
-        # A learning rate that is still somewhat too high shows in losses that are somewhat too high. Before a run is
-        # given up for that, it may go on with them.
-        strict = test.step in ("lower_lr", "roll_back") and test.attempt < self.max_repairs
+        # A learning rate that is still somewhat too high shows in losses that are somewhat too high. Where no lower one
+        # would follow, they are good enough.
+        strict = self._can_lower_again(test) and test.attempt < self.max_repairs
         return bool(after) and test.level.is_back(after, NEAR if strict else NEAR_ENOUGH)
 
     def _confirm(self, now: int) -> None:
@@ -294,10 +294,14 @@ class Recovery:
         return onset
 
     def _after(self, failed: Repair, onset: int) -> Step:
-        factor = failed.measure.lr_factor if failed.measure is not None else 1.0
-        if failed.step == "lower_lr" and factor > min(LR_FACTORS):
+        if self._can_lower_again(failed):
             return "lower_lr"
         return self._possible(min(LADDER.index(failed.step) + 1, len(LADDER) - 1), onset)
+
+    @staticmethod
+    def _can_lower_again(repair: Repair) -> bool:
+        factor = repair.measure.lr_factor if repair.measure is not None else 1.0
+        return repair.step == "lower_lr" and factor > min(LR_FACTORS)
 
     def _possible(self, index: int, onset: int) -> Step:
         """The step, or the one after it where it cannot be taken."""
