@@ -16,11 +16,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
+
+# As a script too, not only as a module from the root of the repository.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.fault_corpus.corpus_file import FOLDER as CORPUS
 from benchmarks.fault_corpus.corpus_file import Half

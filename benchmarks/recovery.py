@@ -14,6 +14,7 @@ import argparse
 import dataclasses
 import json
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,9 @@ from typing import Any
 import torch
 from rich.console import Console
 from rich.table import Table
+
+# As a script too, not only as a module from the root of the repository.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.fault_corpus import recording
 from benchmarks.fault_corpus.corpus_file import FOLDER, CorpusRun, read_corpus, read_run

@@ -68,6 +68,8 @@ class Fault:
     """Kinds of alert that are right, the best first. Empty: the run refuses by itself and no record can show it."""
     verdicts: tuple[str, ...]
     """Verdicts that are right, the best first."""
+    quiet: tuple[str, ...] = ()
+    """Of the fitting kinds those that are notes by nature: the run is slower, not worse."""
     recoverable: bool = False
     processes: int = 1
     also_changed: Mapping[str, Any] = field(default_factory=dict)
@@ -138,7 +140,7 @@ FAULTS: Mapping[str, Fault] = {
             "nan_in_batch",
             "one value of one crop is NaN, once",
             **_once(plants.nan_in_batch),
-            expected=("non_finite",),
+            expected=("non_finite", *_AP_DOWN),
             verdicts=("nan",),
             recoverable=True,
         ),
@@ -146,7 +148,7 @@ FAULTS: Mapping[str, Fault] = {
             "infinite_target",
             "a cell of one person's target maps is infinite, once",
             **_once(plants.infinite_target),
-            expected=("non_finite",),
+            expected=("non_finite", *_AP_DOWN),
             verdicts=("nan",),
             recoverable=True,
         ),
@@ -293,6 +295,7 @@ FAULTS: Mapping[str, Fault] = {
             stages=lambda case: [Stage(plant=plants.slow_disk(case.moment, 0.04))],
             planted_at=lambda case: case.moment,
             expected=("throughput_drop", "data_starvation"),
+            quiet=("throughput_drop", "data_starvation"),
             verdicts=("healthy",),
         ),
     )

@@ -27,6 +27,8 @@ class Truth:
     """Where the first alarm should stand; None: anywhere from `planted_at` on."""
     expected: tuple[str, ...] = ()
     """Kinds of alert that are right, the best first; empty where only labels are known."""
+    quiet: tuple[str, ...] = ()
+    """Of the expected kinds those that are notes by nature: they find the fault at severity info, too."""
     fault: str = HEALTHY
     """What tables group by."""
 
@@ -67,14 +69,14 @@ class Outcome:
 
     @property
     def hits(self) -> tuple[Alarm, ...]:
-        """Alarms about the fault: loud ones since it was planted, and quiet ones of an expected kind."""
+        """Alarms about the fault since it was planted: loud ones, and notes where no more is to be expected."""
         if not self.truth.is_faulty:
             return ()
         return tuple(
             alarm
             for alarm in self.alarms
             if alarm.place >= self.truth.planted_at
-            and (alarm.severity != "info" or alarm.kind in self.truth.expected)
+            and (alarm.severity != "info" or alarm.kind in self.truth.quiet)
         )
 
     @property

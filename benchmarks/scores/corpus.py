@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 
 from benchmarks.fault_corpus.corpus_file import HEALTHY, CorpusRun
-from benchmarks.fault_corpus.faults import FAULTS
+from benchmarks.fault_corpus.faults import FAULTS, Fault
 from benchmarks.scores.cases import Alarm, Outcome, Truth, gravest
 from benchmarks.scores.peers import Curves
 from sdpose.monitor import Alert, Monitor, Record, RunFacts, TrainingMonitorHook
@@ -80,6 +80,7 @@ def truth_of(run: CorpusRun) -> Truth:
         is_faulty=header.fault != HEALTHY,
         planted_at=float(header.planted_at) if header.planted_at is not None else 0.0,
         expected=fault.expected,
+        quiet=fault.quiet if isinstance(fault, Fault) else (),
         fault=header.fault,
     )
 

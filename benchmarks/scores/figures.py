@@ -115,13 +115,14 @@ class KindFigures:
 
 
 def kind_figures(kind: str, outcomes: Sequence[Outcome]) -> KindFigures:
-    """`kind` on its own, as if it were the only detector."""
+    """`kind` on its own, as if it were the only detector. Notes count as `Outcome.hits` counts them."""
     right = misplaced = alarmed = healthy_alarmed = healthy_informed = loud = records = 0
     best = best_found = 0
     delays = []
     for outcome in outcomes:
         truth = outcome.truth
-        mine = [alarm for alarm in outcome.alarms if alarm.kind == kind]
+        raised = [alarm for alarm in outcome.alarms if alarm.kind == kind]
+        mine = [alarm for alarm in raised if alarm.severity != "info" or kind in truth.quiet]
         after = [alarm for alarm in mine if truth.is_faulty and alarm.place >= truth.planted_at]
         fits = kind in truth.expected
         alarmed += bool(mine)
@@ -134,10 +135,9 @@ def kind_figures(kind: str, outcomes: Sequence[Outcome]) -> KindFigures:
             delays.append(min(alarm.place for alarm in after) - truth.planted_at)
         if not truth.is_faulty:
             records += truth.num_records
-            number = sum(alarm.severity != "info" for alarm in mine)
-            loud += number
-            healthy_alarmed += bool(number)
-            healthy_informed += bool(mine)
+            loud += len(mine)
+            healthy_alarmed += bool(mine)
+            healthy_informed += bool(raised)
     return KindFigures(
         kind=kind,
         runs_alarmed=alarmed,

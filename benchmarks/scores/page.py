@@ -25,12 +25,12 @@ _HEAD = """\
 
 Written by `python -m benchmarks.monitor --write-docs`; every number on this page comes from that command.
 
-**What counts.** A run counts as *found* when an alarm (severity warning or above, or an info of a kind that fits the
-fault) is raised at or after the iteration at which the fault was planted. *Precision*: of the runs that a rule calls
-faulty, those that are; an alarm in a healthy run, or before the fault, counts against it. *Macro-F1* is the mean over
-the labels `nan`, `diverged`, `metric_collapse`, `no_learning`, `overfit`, `spike`, `healthy` that occur; a rule's
-label is the gravest of its alarms. *False alarms* are those of healthy runs, per 1,000 records. *Delay* is the median
-of iterations from the fault to the first alarm about it.
+**What counts.** A run counts as *found* when an alarm of severity warning or above is raised at or after the
+iteration at which the fault was planted (a note is enough where the fault only makes the run slower). *Precision*: of
+the runs that a rule calls faulty, those that are; an alarm in a healthy run, or before the fault, counts against it.
+*Macro-F1* is the mean over the labels `nan`, `diverged`, `metric_collapse`, `no_learning`, `overfit`, `spike`,
+`healthy` that occur; a rule's label is the gravest of its alarms. *False alarms* are those of healthy runs, per 1,000
+records. *Delay* is the median of iterations from the fault to the first alarm about it.
 
 **The other rules** are written anew from what their projects publish (`benchmarks/scores/peers.py`) and run on, so
 that all their alarms can be counted, also where the real thing would end the training: the guide's first hook (every
@@ -60,6 +60,10 @@ Thresholds may be tuned on the tuning half only: seeds 0, 1, 4, 5 ... with the r
 cosine, clipping that never acts) and `step` (AdamW, no warm-up, a step to a tenth, no clipping). The reporting half
 has seeds 2, 3, 6, 7 ... with `fixed` (constant rate after a constant warm-up, batch 12) and `poly` (polynomial decay,
 clipping that acts half of the time).
+
+The machine was shared while the corpus was recorded, so the times in it waver as they do in real life. What a fault
+from the start looks like can only be told from the run itself: nothing in its records says how good the weights were
+that it started from. That is what most of the misses have in common.
 """
 
 
@@ -94,6 +98,10 @@ def _half_part(corpus: CorpusScores, half: Half) -> str:
     outcomes = corpus.outcomes[half]
     if not outcomes[OURS]:
         return ""
+    wrong = [
+        f"* `{outcome.truth.name}`: {line}" for outcome in outcomes[OURS] for line in complaints(outcome)
+    ]
+    listed = "\n".join(["What is not right:\n", *wrong]) if wrong else "Nothing in it is judged wrongly."
     return f"""### The {half} half
 
 {described(outcomes[OURS])}.
@@ -106,6 +114,8 @@ fault that it does not fit; *healthy*: healthy runs in which it was raised at wa
 {markdown_table(KIND_HEAD, kind_rows(outcomes[OURS]))}
 
 {markdown_table(FAULT_HEAD, fault_rows(outcomes[OURS]))}
+
+{listed}
 """
 
 
