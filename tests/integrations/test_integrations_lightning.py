@@ -87,14 +87,18 @@ def test_a_planted_fault_is_found_and_a_healthy_training_hears_nothing(
     trainer(host, tmp_path, callback(host, on_alerts=heard)).fit(module(host, fault), loader(fault))
     heard.assert_found(fault)
     if fault == "nan":
-        assert (heard[0].iteration, heard[0].epoch, heard[0].metric) == (NAN_STEP, 1, "loss")
+        assert (heard.grave[0].iteration, heard.grave[0].epoch, heard.grave[0].metric) == (
+            NAN_STEP,
+            1,
+            "loss",
+        )
 
 
 def test_a_loop_that_optimizes_by_hand_is_watched_by_what_it_logs(host: ModuleType, tmp_path: Path) -> None:
     heard = Heard()
     trainer(host, tmp_path, callback(host, on_alerts=heard)).fit(module(host, automatic=False), loader("nan"))
     heard.assert_found("nan")
-    assert (heard[0].iteration, heard[0].metric) == (NAN_STEP, "train_loss")
+    assert (heard.grave[0].iteration, heard.grave[0].metric) == (NAN_STEP, "train_loss")
 
 
 def test_a_critical_alert_ends_the_training_if_asked(host: ModuleType, tmp_path: Path) -> None:

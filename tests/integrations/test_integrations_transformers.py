@@ -86,7 +86,7 @@ def test_a_planted_fault_is_found_and_a_healthy_training_hears_nothing(
     trainer(tmp_path, callback(on_alerts=heard), fault).train()
     heard.assert_found(fault)
     if fault == "nan":
-        assert heard[0].iteration == NAN_STEP
+        assert heard.grave[0].iteration == NAN_STEP
 
 
 @pytest.mark.parametrize(("logging_steps", "fault"), [(10, "spike"), (7, "spike"), (10, None), (7, None)])
