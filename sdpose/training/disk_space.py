@@ -26,8 +26,9 @@ def estimated_checkpoint_bytes(model: nn.Module, optimizer: Optimizer | None) ->
 
 
 def free_bytes(folder: Path) -> int:
-    """What an ordinary user may still write to the disk of `folder`."""
-    return shutil.disk_usage(folder).free
+    """What an ordinary user may still write to the disk where `folder` is or will be (other ranks make none)."""
+    there = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+    return shutil.disk_usage(there).free
 
 
 def require_room_for_run(

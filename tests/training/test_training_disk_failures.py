@@ -20,6 +20,7 @@ from sdpose.training import atomic_file
 from sdpose.training.atomic_file import StorageError, write_atomically
 from sdpose.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from sdpose.training.checkpoint_store import CheckpointStore
+from sdpose.training.machine_signs import machine_signs
 from sdpose.training.resume import find_resume
 
 MODEL, OPTIMIZER = trained()
@@ -239,3 +240,7 @@ store.save_epoch(checkpoint_of(*trained(), epoch=2, iteration=200))
     assert (point.checkpoint.epoch, point.warnings) == (1, ())
     CheckpointStore(tmp_path, total_epochs=5)
     assert names(tmp_path) == ["epoch_1.pth", "latest.pth"]
+
+
+def test_a_rank_without_the_folder_still_knows_the_disk(tmp_path: Path) -> None:
+    assert machine_signs(tmp_path / "not" / "made")["disk_free_mib"] > 0
