@@ -3,9 +3,10 @@
     python -m benchmarks.monitor_overhead                # some four minutes
     python -m benchmarks.monitor_overhead --rounds 10    # a quick look
 
-Both sides are the real loop and the real run events on the same batches. With it: vital signs on the device, records,
-all detectors, the copy of the state at the start of each logging interval. Without: losses and log lines only. A round
-is one logging interval of each side; times are this process's on one thread, so that a busy machine does not count.
+One training, with the real loop and the real run events, on the same batches over and over; the monitor is taken out
+and put back in turns. With it: vital signs on the device, records, all detectors, the copy of the state at the start of
+each logging interval. Without: losses and log lines only. A round is one logging interval of each; times are this
+process's on one thread, so that a busy machine does not count.
 Below stand the parts, each timed by itself, since their sum is smaller than the noise of the difference.
 """
 
@@ -62,20 +63,33 @@ class FixedBatches:
         return iter(self.made[start_batch:])
 
 
-@dataclass
-class Side:
-    """One of the two trainings."""
+class Training:
+    """One training, from which the monitor can be taken out."""
 
-    loop: TrainingLoop
-    run: Run
+    def __init__(self, loop: TrainingLoop, run: Run) -> None:
+        self.loop = loop
+        self.run = run
+        self._watched = (loop.compute_losses, loop.signs_at_end, run.monitor, run.shop.good)
+        self._alone = (without_signs(loop.compute_losses), dict, Monitor([]), None)
 
-    def train(self) -> float:
+    def train(self, *, watched: bool) -> float:
         """One epoch, which is one logging interval; gives seconds of this process."""
-        epochs = self.loop.progress.epoch + 1
-        self.loop.settings = dataclasses.replace(self.loop.settings, total_epochs=epochs)
+        loop, run = self.loop, self.run
+        loop.compute_losses, loop.signs_at_end, run.monitor, run.shop.good = (  # type: ignore[assignment]
+            self._watched if watched else self._alone
+        )
+        run.shop.monitor = run.monitor
+        loop.settings = dataclasses.replace(loop.settings, total_epochs=loop.progress.epoch + 1)
         started_at = time.process_time()
-        self.loop.run()
+        loop.run()
         return time.process_time() - started_at
+
+    def in_turns(self, number: int) -> tuple[float, float]:
+        """Seconds without and with the monitor; what comes first changes from round to round."""
+        if number % 2:
+            with_it = self.train(watched=True)
+            return self.train(watched=False), with_it
+        return self.train(watched=False), self.train(watched=True)
 
 
 def main() -> None:
@@ -94,39 +108,29 @@ def measure(folder: Path, rounds: int, samples: int) -> None:
     """Measure and print."""
     settings = load_settings(DEMO)
     batches = [random_batch(settings, samples, seed) for seed in range(settings.log_config.interval)]
-    plain, watched = (side(folder / str(on), batches, watched=on) for on in (False, True))
-    for each in (plain, watched):
-        each.train()
-    times = [in_turns(plain, watched, number) for number in range(rounds)]
+    training = build(settings, folder, batches)
+    training.in_turns(0)
+    times = [training.in_turns(number) for number in range(rounds)]
     length = len(batches)
     alone = median(one for one, _ in times) / length
     low, ratio, high = quantiles([both / one for one, both in times], n=4)
     print(f"demo model, batch {samples}, intervals of {length} iterations, {rounds} rounds, one thread")
     print(f"an iteration without the monitor  {alone * 1e3:9.2f} ms")
     print(f"with it, median ratio             {ratio:9.4f}    (half of the rounds: {low:.4f} to {high:.4f})")
-    parts = parts_s(watched, batches, samples)
+    parts = parts_s(training, batches)
     total = sum(parts.values())
     for name, part in parts.items():
         print(f"  {name:32}{part * 1e3:9.3f} ms   {100 * part / alone:6.3f} %")
     print(f"  {'sum of the parts':32}{total * 1e3:9.3f} ms   {100 * total / alone:6.3f} %")
     verdict = "within" if total / alone <= ALLOWED else "ABOVE"
     print(f"{verdict} the {100 * ALLOWED:g} % that are allowed")
-    size = sum(t.numel() * t.element_size() for t in watched.run.model.state_dict().values()) / 2**20
+    size = sum(t.numel() * t.element_size() for t in training.run.model.state_dict().values()) / 2**20
     print(f"memory: one copy of the state is {3 * size:.1f} MiB ({size:.1f} MiB of weights)")
 
 
-def in_turns(plain: Side, watched: Side, number: int) -> tuple[float, float]:
-    """Seconds of both; who comes first changes from round to round."""
-    if number % 2:
-        with_it = watched.train()
-        return plain.train(), with_it
-    return plain.train(), watched.train()
-
-
-def side(folder: Path, batches: list[PoseBatch], *, watched: bool) -> Side:
-    """A training with or without the monitor; everything else is the same."""
+def build(settings: Settings, folder: Path, batches: list[PoseBatch]) -> Training:
+    """The demo model with everything that a run has, save files and evaluations."""
     torch.manual_seed(0)
-    settings = load_settings(DEMO, cfg_options=[f"monitor.snapshot={watched}"])
     world, machine = World(), choose_machine(settings, torch.device("cpu"))
     model = build_model(settings, pretrained=False)
     machine.place(model)
@@ -139,7 +143,7 @@ def side(folder: Path, batches: list[PoseBatch], *, watched: bool) -> Side:
         settings=settings,
         model=model,
         state=state,
-        monitor=Monitor(build_hooks(settings, user_code) if watched else [], log=log.info),
+        monitor=Monitor(build_hooks(settings, user_code), log=log.info),
         store=None,
         evaluator=None,
         log=log,
@@ -158,7 +162,7 @@ def side(folder: Path, batches: list[PoseBatch], *, watched: bool) -> Side:
     clip = settings.optimizer_config.grad_clip
     loop = TrainingLoop(
         state=state,
-        compute_losses=step if watched else without_signs(step),
+        compute_losses=step,
         total_loss=total_loss,
         schedule=build_schedule_from(settings, 1e-6),
         loader=FixedBatches(batches),
@@ -166,13 +170,13 @@ def side(folder: Path, batches: list[PoseBatch], *, watched: bool) -> Side:
         settings=LoopSettings(
             total_epochs=0, log_interval=len(batches), max_norm=clip.max_norm if clip else None
         ),
-        signs_at_end=partial(weight_signs, model, optimizer) if watched else dict,
+        signs_at_end=partial(weight_signs, model, optimizer),
     )
     run.start(
         state.progress,
         RunFacts(total_epochs=300, epoch_length=len(batches), lr=1e-6, num_processes=1, max_norm=1.0),
     )
-    return Side(loop, run)
+    return Training(loop, run)
 
 
 class Quiet:
@@ -211,15 +215,15 @@ def random_batch(settings: Settings, samples: int, seed: int) -> PoseBatch:
     )
 
 
-def parts_s(watched: Side, batches: list[PoseBatch], samples: int) -> dict[str, float]:
+def parts_s(training: Training, batches: list[PoseBatch]) -> dict[str, float]:
     """Name -> seconds an iteration; what happens once an interval is divided by its length."""
-    run, loop, length = watched.run, watched.loop, len(batches)
+    run, length = training.run, len(batches)
     model, state = run.model, run.state
     with torch.no_grad():
         images = batches[0].images.permute(0, 3, 1, 2).float() / 255
         first = model.forward_cycles(images)[0]
     scalars = {f"loss_{number}": torch.zeros(()) for number in range(12)}
-    interval = last_interval(watched, batches)
+    interval = last_interval(training)
     monitor = run.monitor
     records = train_records(interval, state.progress, epoch_length=length, machine={})
     kept = StateCopy(state)
@@ -231,7 +235,6 @@ def parts_s(watched: Side, batches: list[PoseBatch], samples: int) -> dict[str, 
         "records": lambda: train_records(interval, Progress(), epoch_length=length, machine={}),
         "all detectors": lambda: monitor.observe(advanced(records)),
     }
-    assert loop.progress.epoch > 0
     return {
         "vital signs of the output": median_s(
             lambda: output_signs(first.heatmaps, first.keypoint_tokens, first.visual_tokens)
@@ -242,18 +245,18 @@ def parts_s(watched: Side, batches: list[PoseBatch], samples: int) -> dict[str, 
     }
 
 
-def last_interval(watched: Side, batches: list[PoseBatch]) -> Interval:
+def last_interval(training: Training) -> Interval:
     """What the loop hands over, seen on its way."""
     seen: list[Interval] = []
-    original = watched.run.interval_finished
+    original = training.run.interval_finished
 
     def noted(interval: Interval, progress: Progress, *, log: bool) -> bool:
         seen.append(interval)
         return original(interval, progress, log=log)
 
-    watched.run.interval_finished = noted  # type: ignore[method-assign]
-    watched.train()
-    watched.run.interval_finished = original  # type: ignore[method-assign]
+    training.run.interval_finished = noted  # type: ignore[method-assign]
+    training.train(watched=True)
+    training.run.interval_finished = original  # type: ignore[method-assign]
     return seen[-1]
 
 
