@@ -1,0 +1,73 @@
+"""What a benchmark gives: a ratio of two things measured in turns in one run, and how far it may be trusted.
+
+Every script of this folder that measures speed has `ratios(quick=...)`, which gives a list of these; its `main` prints
+them and what stands behind them. `benchmarks/quick.py` asks all of them and compares with the committed table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import median, quantiles
+from typing import Literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ratio:
+    """One measured ratio.
+
+    `name` is the key in the committed table and says what is divided by what; it does not change once it stands there.
+    `low` and `high` are the quartiles over the rounds. `aim` is what is wanted, None where nobody asks for a number.
+    `detail` holds the absolute numbers behind the ratio, for the reader: they are the machine's and of the moment.
+    """
+
+    name: str
+    value: float
+    low: float
+    high: float
+    better: Literal["higher", "lower"] = "higher"
+    aim: float | None = None
+    detail: str = ""
+
+    @property
+    def reached(self) -> bool | None:
+        """Whether the aim is met; None without one."""
+        if self.aim is None:
+            return None
+        return self.value >= self.aim if self.better == "higher" else self.value <= self.aim
+
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        rounds: Sequence[float],
+        *,
+        better: Literal["higher", "lower"] = "higher",
+        aim: float | None = None,
+        detail: str = "",
+    ) -> Ratio:
+        """The median of the ratios of single rounds, with their quartiles. Raises ValueError without a round."""
+        if not rounds:
+            raise ValueError(f"{name}: no round was measured")
+        low, _, high = quantiles(rounds, n=4) if len(rounds) > 1 else (rounds[0], rounds[0], rounds[0])
+        return cls(name=name, value=median(rounds), low=low, high=high, better=better, aim=aim, detail=detail)
+
+
+def in_turns(
+    first: Callable[[], object],
+    second: Callable[[], object],
+    *,
+    rounds: int,
+    clock: Callable[[], float],
+) -> list[tuple[float, float]]:
+    """Seconds of both, round by round, after one round to warm up; who begins changes from round to round."""
+    times: list[tuple[float, float]] = []
+    for number in range(rounds + 1):
+        elapsed = {}
+        for action in (first, second) if number % 2 else (second, first):
+            started_at = clock()
+            action()
+            elapsed[action] = clock() - started_at
+        if number:
+            times.append((elapsed[first], elapsed[second]))
+    return times
