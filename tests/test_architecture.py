@@ -32,7 +32,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "monitor": (set(), {"numpy"}),
     "dashboard": ({"monitor"}, {"numpy", "starlette", "uvicorn"}),
     "models": (set(), {"torch"}),
-    "data": ({"skeleton", "geometry"}, {"numpy", "cv2", "torch"}),
+    "data": ({"skeleton", "geometry"}, {"numpy", "cv2", "msgspec", "torch"}),
     "evaluation": ({"skeleton", "geometry", "heatmaps"}, {"numpy", "torch", "faster_coco_eval"}),
     "training": ({"monitor"}, {"torch"}),
     "config": (set(), {"pydantic", "pydantic_core"}),

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sdpose.data.json_file import number_column, number_rows, read_json, which_entry
+from sdpose.data.json_file import number_column, number_rows, parse_json, read_text, which_entry
+from sdpose.data.plain_columns import Columns, read_columns
 from sdpose.errors import SdposeError, nearest
 from sdpose.skeleton import Skeleton
 
@@ -47,11 +48,40 @@ def read_annotation_file(path: Path, skeleton: Skeleton) -> AnnotationFile:
     Raises SdposeError for anything that is not a COCO keypoint file of this skeleton. A file without the key
     `annotations` (COCO's test-dev) is one with `has_annotations` False.
     """
-    return interpret_annotations(path, read_json(path, "annotation file"), skeleton)
+    text = read_text(path, "annotation file")
+    columns = read_columns(text, skeleton.num_keypoints)
+    file = None if columns is None else _of_columns(path, columns, skeleton)
+    # What the quick way does not take is read entry by entry, which can also say which entry is wrong.
+    return file or interpret_annotations(path, parse_json(path, text, "annotation file"), skeleton)
+
+
+def _of_columns(path: Path, columns: Columns, skeleton: Skeleton) -> AnnotationFile | None:
+    """The file of these columns; None where no annotation belongs to a listed image."""
+    _check_images(path, columns.image_ids, columns.image_sizes_wh)
+    _check_joint_names(path, columns.categories, skeleton)
+    order = np.argsort(columns.image_ids)
+    places = np.searchsorted(columns.image_ids, columns.image_ids_of, sorter=order)
+    image_index = order[np.minimum(places, len(order) - 1)]
+    listed = columns.image_ids[image_index] == columns.image_ids_of
+    if not listed.any():
+        return None
+    kept = slice(None) if listed.all() else listed
+    return AnnotationFile(
+        image_ids=columns.image_ids,
+        image_sizes_wh=columns.image_sizes_wh,
+        file_names=columns.file_names,
+        image_index=image_index[kept].astype(np.int32),
+        boxes_xywh=columns.boxes_xywh[kept],
+        keypoints=columns.keypoints.reshape(-1, skeleton.num_keypoints, 3)[kept],
+        area=columns.area[kept],
+        num_keypoints=columns.num_keypoints[kept],
+        has_annotations=True,
+        num_unlisted=int(len(listed) - listed.sum()),
+    )
 
 
 def interpret_annotations(path: Path, content: Any, skeleton: Skeleton) -> AnnotationFile:
-    """The same of what `read_json` gave for `path`."""
+    """What `read_annotation_file` gives, of what `read_json` gave for `path`."""
     if not isinstance(content, dict):
         raise SdposeError(
             f"{path} holds a {_json_type(content)}, expected a COCO annotation file: a dict with the keys "
@@ -61,7 +91,7 @@ def interpret_annotations(path: Path, content: Any, skeleton: Skeleton) -> Annot
     if not images:
         raise SdposeError(f"{path} lists no images; expected at least one under the key 'images'")
     image_ids, sizes_wh, file_names = _read_images(path, images)
-    _check_joint_names(path, content, skeleton)
+    _check_joint_names(path, content.get("categories"), skeleton)
     annotations = _entries(path, content, "annotations") if "annotations" in content else []
 
     row_of = {image_id: row for row, image_id in enumerate(image_ids.tolist())}
@@ -127,6 +157,12 @@ def _read_images(
                 )
     ids = np.array([image["id"] for image in images], np.int64)
     sizes = np.array([(image["width"], image["height"]) for image in images], np.int32)
+    _check_images(path, ids, sizes)
+    return ids, sizes, [image["file_name"] for image in images]
+
+
+def _check_images(path: Path, ids: NDArray[np.int64], sizes: NDArray[np.int32]) -> None:
+    """Refuse ids that come twice, and images without extent."""
     _, first = np.unique(ids, return_index=True)
     if len(first) < len(ids):
         repeated = ids[np.setdiff1d(np.arange(len(ids)), first)[0]]
@@ -136,13 +172,11 @@ def _read_images(
         raise SdposeError(
             f"{path}: image id {ids[row]} is {sizes[row, 0]}x{sizes[row, 1]} pixels; expected its size"
         )
-    return ids, sizes, [image["file_name"] for image in images]
 
 
-def _check_joint_names(path: Path, content: dict[str, Any], skeleton: Skeleton) -> None:
+def _check_joint_names(path: Path, categories: Any, skeleton: Skeleton) -> None:
     """Refuse the right joints in another order: training on them would run, and learn nonsense."""
-    categories = content.get("categories") or []
-    for category in categories:
+    for category in categories or []:
         names = category.get("keypoints") if isinstance(category, dict) else None
         if not names:
             continue

@@ -127,9 +127,9 @@ def _annotated_persons(content: AnnotationFile) -> PersonTable:
     # depend on it.
     right = np.minimum(image_width - 1, left + np.maximum(0, width))
     bottom = np.minimum(image_height - 1, top + np.maximum(0, height))
-    kept = (content.area > 0) & (right > left) & (bottom > top)
-    kept &= (content.keypoints.max(axis=(1, 2), initial=-np.inf) != 0) & (content.num_keypoints != 0)
+    kept = (content.area > 0) & (right > left) & (bottom > top) & (content.num_keypoints != 0)
     rows = np.flatnonzero(kept)
+    rows = rows[content.keypoints[rows].max(axis=(1, 2), initial=-np.inf) != 0]
     rows = rows[np.argsort(content.image_index[rows], kind="stable")]
     image_index = content.image_index[rows]
     return PersonTable(

@@ -24,6 +24,11 @@ def read_json(path: Path, what: str) -> Any:
 
     Raises SdposeError, calling the file `what`, when it is missing, empty or malformed.
     """
+    return parse_json(path, read_text(path, what), what)
+
+
+def read_text(path: Path, what: str) -> bytes:
+    """The bytes of a JSON file. Raises SdposeError, calling the file `what`, when it is missing or empty."""
     try:
         text = path.read_bytes()
     except FileNotFoundError:
@@ -38,6 +43,11 @@ def read_json(path: Path, what: str) -> Any:
         ) from None
     if not text.strip():
         raise SdposeError(f"the {what} {path} is empty ({len(text)} bytes); copy or download it again")
+    return text
+
+
+def parse_json(path: Path, text: bytes, what: str) -> Any:
+    """The same as `read_json`, of the `text` of the file. Raises SdposeError when it is malformed."""
     # The parse makes millions of objects and no garbage, which the collector would walk again and again.
     collecting = gc.isenabled()
     gc.disable()
