@@ -179,6 +179,13 @@ def val2017(data: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
 def drawn_results(
     truth: dict[str, Any], boxes: list[dict[str, Any]], seed: int, noise: float
 ) -> list[dict[str, Any]]:
+    """COCO results of `box_poses`."""
+    return to_coco_results(box_poses(truth, boxes, seed, noise), sigmas=COCO17.sigmas)
+
+
+def box_poses(
+    truth: dict[str, Any], boxes: list[dict[str, Any]], seed: int, noise: float
+) -> PosePredictions:
     """Poses for detected boxes: of the person a box fits, disturbed; on nobody, anything."""
     shared, own = np.random.RandomState(77), np.random.RandomState(seed)
     difficulty = {person["id"]: np.exp(0.6 * shared.standard_normal()) for person in truth["annotations"]}
@@ -204,7 +211,7 @@ def drawn_results(
             scores = np.where(labelled, 0.95 - 0.12 * hard + 0.08 * own.standard_normal(17), scores)
         poses.append(np.column_stack([joints, np.clip(scores, 0.02, 1)]))
     nothing = np.zeros((len(boxes), 2), np.float32)
-    predictions = PosePredictions(
+    return PosePredictions(
         keypoints=np.array(poses, np.float32),
         centers=nothing,
         scales=nothing,
@@ -213,7 +220,6 @@ def drawn_results(
         image_ids=np.array([box["image_id"] for box in boxes]),
         bbox_ids=np.arange(len(boxes)),
     )
-    return to_coco_results(predictions, sigmas=COCO17.sigmas)
 
 
 def overlap(one: list[float], other: list[float]) -> float:

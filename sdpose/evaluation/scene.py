@@ -83,7 +83,7 @@ def make_scene(
     number = np.array([number for _, number in found], np.int64)
     scores = np.array([results[i]["score"] for i in number], np.float64)
     best_first = np.lexsort((-scores, image))  # stable: of equal scores the first comes first
-    best_first = best_first[_place_in_group(image[best_first]) < MAX_DETECTIONS]
+    best_first = best_first[place_in_group(image[best_first]) < MAX_DETECTIONS]
     image, number, scores = image[best_first], number[best_first], scores[best_first]
     return Scene(
         image_ids=image_ids,
@@ -100,7 +100,7 @@ def make_scene(
     )
 
 
-def _place_in_group(sorted_groups: NDArray[np.int64]) -> NDArray[np.int64]:
+def place_in_group(sorted_groups: NDArray[np.int64]) -> NDArray[np.int64]:
     """0, 1, 2 ... within each run of equal values."""
     starts = np.r_[True, sorted_groups[1:] != sorted_groups[:-1]] if len(sorted_groups) else np.zeros(0, bool)
     first = np.maximum.accumulate(np.where(starts, np.arange(len(sorted_groups)), 0))
