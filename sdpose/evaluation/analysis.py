@@ -68,6 +68,12 @@ def analyse(
     }
 
 
+def analyse_joints(scene: Scene, skeleton: Skeleton) -> dict[str, Any]:
+    """The joints of `analyse` alone: {name: {"AP", "AP_low", "AP_high", "labelled", share of each kind}}."""
+    pairs = pair_persons(scene, skeleton.sigmas, skeleton.flip_index)
+    return _joint_table(scene, pairs, Evaluation.of(scene, skeleton), skeleton)
+
+
 def rank_by_joint(scene: Scene, pairs: Pairs) -> Ranking:
     """What became of every joint of every prediction: K groups at OKS's thresholds."""
     num_joints = pairs.similarity.shape[1]

@@ -19,6 +19,7 @@ from sdpose.monitor import Alert, read_alerts, strict_json
 from sdpose.monitor.judge import Diagnosis, diagnose
 from sdpose.monitor.readers import TrainingLog, UnreadableLog, read_log
 from sdpose.past_evaluations import FOLDER as EVALUATIONS
+from sdpose.report.predictions import NoPredictions, Predictions, read_predictions
 from sdpose.report.run_summary import RunSummary, summarize
 
 _STAMP = re.compile(rb"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d),\d{3}", re.MULTILINE)
@@ -46,6 +47,7 @@ class RunFolder:
     """The best one."""
     analysis: Mapping[str, Any]
     """What `sdpose test --analyse` wrote here, empty without it."""
+    predictions: Predictions | NoPredictions
     best_checkpoint: Path | None
     last_checkpoint: Path | None
     wall_s: float | None
@@ -70,6 +72,11 @@ def read_run_folder(path: Path, *, language: str) -> RunFolder:
     alerts = read_alerts(path / "alerts.jsonl") if (path / "alerts.jsonl").exists() else []
     environment, seed = _environment(path)
     config_path, config_text, config = _config(path, notes)
+    predictions: Predictions | NoPredictions
+    try:
+        predictions = read_predictions(path, config, best_epoch=summary.best_epoch)
+    except NoPredictions as none:
+        predictions = none
     return RunFolder(
         summary=summary,
         log=log,
@@ -82,6 +89,7 @@ def read_run_folder(path: Path, *, language: str) -> RunFolder:
         ),
         evaluation=_best_evaluation(path, summary, notes),
         analysis=_json(path / "analysis.json", notes),
+        predictions=predictions,
         best_checkpoint=max(path.glob("best_*.pth"), key=lambda it: _number(it.name), default=None),
         last_checkpoint=_last_checkpoint(path),
         wall_s=_wall_s(path),
