@@ -16,8 +16,10 @@ from sdpose.config.reader import read_config
 from sdpose.errors import SdposeError
 from sdpose.evaluation.noise import Evaluation
 from sdpose.monitor import Alert, read_alerts, strict_json
+from sdpose.monitor.alert_file import said_once
 from sdpose.monitor.judge import Diagnosis, diagnose
 from sdpose.monitor.readers import TrainingLog, UnreadableLog, read_log
+from sdpose.monitor.readers.run_config import config_path, config_text
 from sdpose.past_evaluations import FOLDER as EVALUATIONS
 from sdpose.report.predictions import NoPredictions, Predictions, read_predictions
 from sdpose.report.run_summary import RunSummary, summarize
@@ -69,7 +71,7 @@ def read_run_folder(path: Path, *, language: str) -> RunFolder:
     except UnreadableLog as error:
         log = None
         notes.append(str(error))
-    alerts = read_alerts(path / "alerts.jsonl") if (path / "alerts.jsonl").exists() else []
+    alerts = said_once(read_alerts(path / "alerts.jsonl"))
     environment, seed = _environment(path)
     config_path, config_text, config = _config(path, notes)
     predictions: Predictions | NoPredictions
@@ -141,15 +143,14 @@ def _environment(path: Path) -> tuple[str, int | None]:
 
 
 def _config(path: Path, notes: list[str]) -> tuple[Path | None, str, Mapping[str, Any]]:
-    found = sorted(path.glob("*.py"))
-    if not found:
+    found = config_path(path)
+    if found is None:
         return None, "", {}
-    text = found[0].read_text(encoding="utf-8", errors="replace")
     try:
-        return found[0], text, plain(read_config(found[0]).values)
+        return found, config_text(found), plain(read_config(found).values)
     except SdposeError as error:
-        notes.append(f"{found[0].name}: {error}")
-        return found[0], text, {}
+        notes.append(f"{found.name}: {error}")
+        return found, config_text(found), {}
 
 
 def _json_lines(path: Path) -> list[Mapping[str, Any]]:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from dashboard_runs import STAMP, append, train, write_million, write_run
 
-from sdpose.dashboard.find_runs import run_id
+from sdpose.dashboard.watched_run import run_id
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install 'sdpose[dev]'")
 CHROMIUM = os.environ.get("SDPOSE_CHROMIUM") or next(

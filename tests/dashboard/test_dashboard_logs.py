@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 from dashboard_runs import STAMP, append, train, val, write_million, write_run
 
-from sdpose.dashboard.curves import broken, inside, smoothed, thin
-from sdpose.dashboard.find_runs import find_runs
+from sdpose.dashboard.curves import inside, smoothed
 from sdpose.dashboard.own_log import OwnLog
 from sdpose.dashboard.watched_run import WatchedRun
 from sdpose.monitor.readers import read_log
+from sdpose.monitor.readers.find_runs import find_runs
+from sdpose.monitor.thinning import broken, thin
 
 
 def read(log: OwnLog) -> dict[tuple[str, str], list[float]]:
@@ -148,14 +149,15 @@ def test_a_killed_training_is_silent_after_a_while(tmp_path: Path) -> None:
     assert run.summary()["changed_at"] == pytest.approx(long_ago, abs=1)
 
 
-def test_runs_are_found_below_folders_and_folders_of_runs_are_not_searched(tmp_path: Path) -> None:
+def test_runs_are_found_below_folders_and_runs_and_not_where_a_run_put_things_away(tmp_path: Path) -> None:
     write_run(tmp_path / "a" / "run")
     write_run(tmp_path / "a" / "run" / "left_0")
+    write_run(tmp_path / "a" / "run" / "below")
     write_run(tmp_path / ".hidden" / "run")
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "results.csv").write_text("epoch,train/loss\n1,0.5\n", encoding="utf-8")
-    found = {path.relative_to(tmp_path).as_posix(): own for _, path, own in find_runs([tmp_path])}
-    assert found == {"a/run": True, "b": False}
+    found = {path.relative_to(tmp_path).as_posix(): own for path, own in find_runs([tmp_path])}
+    assert found == {"a/run": True, "a/run/below": True, "b": False}
 
 
 @pytest.mark.parametrize("size", [0, 1, 2, 10, 11, 999, 1000, 12_345])
