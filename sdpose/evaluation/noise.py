@@ -51,7 +51,7 @@ class Evaluation:
     @cached_property
     def drawn(self) -> NDArray[np.float64]:
         """AP in each draw, (R,); draws without an annotated person are left out as NaN."""
-        values = np.array([self.ranking.average_precision(counts) for counts in draws(self.num_images)])
+        values = self.ranking.average_precisions(np.array(list(draws(self.num_images))))
         return np.where(values < 0, np.nan, values)
 
     def interval(self) -> Interval:
