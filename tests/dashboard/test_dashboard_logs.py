@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from dashboard_runs import STAMP, append, train, val, write_million, write_run
+from dashboard_runs import STAMP, append, train, val, write_run
 
+from benchmarks.watch import FULL_EPOCHS, write_log
 from sdpose.dashboard.curves import inside, smoothed
 from sdpose.dashboard.own_log import OwnLog
 from sdpose.dashboard.watched_run import WatchedRun
@@ -202,7 +203,7 @@ def test_a_range_has_one_point_more_on_either_side() -> None:
 def test_a_million_rows_are_shown_before_they_are_read(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    num_rows = write_million(tmp_path / "run")
+    num_rows = write_log(tmp_path / "run", epochs=FULL_EPOCHS)
     log = OwnLog(tmp_path / "run")
     started_at = time.monotonic()
     log.refresh(budget_s=0.1)
@@ -210,7 +211,7 @@ def test_a_million_rows_are_shown_before_they_are_read(
     sampled_s = time.monotonic() - started_at
     assert log.overview
     assert len(sample["train", "loss"].values) > 5000
-    assert len(sample["val", "AP"].values) == 300, "evaluations are too few to be sampled"
+    assert len(sample["val", "AP"].values) == FULL_EPOCHS, "evaluations are too few to be sampled"
     assert sampled_s < 10
     values = read(log)["train", "loss"]
     read_s = time.monotonic() - started_at
