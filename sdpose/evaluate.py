@@ -15,13 +15,16 @@ from sdpose.assemble.data import EvaluationData, Split, evaluation_data, evaluat
 from sdpose.assemble.machine import Machine
 from sdpose.assemble.model import build_normalizer
 from sdpose.config.settings import Settings
+from sdpose.errors import SdposeError
 from sdpose.evaluation.coco_ap import score_results
 from sdpose.evaluation.inference import PosePredictions, predict_batches
+from sdpose.evaluation.kept_predictions import KeptPredictions
 from sdpose.evaluation.noise import Evaluation
 from sdpose.evaluation.results import Suppression, to_coco_results
 from sdpose.evaluation.scene import Scene
 from sdpose.models import SDPose
-from sdpose.past_evaluations import Judgement, PastEvaluations, judge_alone
+from sdpose.past_evaluations import PICTURE, Judgement, PastEvaluations, judge_alone
+from sdpose.picture import write_progress
 from sdpose.training.distributed import World
 
 
@@ -112,13 +115,14 @@ class Evaluator:
             scores = score_results(self.data.table.ann_file, results, self.skeleton.sigmas)
         evaluation = Evaluation.of(scores.scene, self.skeleton) if scores.scene is not None else None
         judged = self._judge(evaluation, epoch)
+        not_kept = self._keep_predictions(scores.scene, epoch)
         left_out = [f"left out of the evaluation: {problem}" for problem in predictions.problems]
         return EvaluationOutcome(
             scores.metrics,
             results,
             predictions,
             len(self.loader),
-            notes=(*left_out, *warnings, *judged.notes),
+            notes=(*left_out, *warnings, *judged.notes, *([not_kept] if not_kept else [])),
             noise=judged.noise,
             details=judged.details,
             scene=scores.scene,
@@ -130,6 +134,29 @@ class Evaluator:
         if self.past is None or epoch is None:
             return judge_alone(evaluation)
         return self.past.judge(epoch, evaluation)
+
+    def draw(self, outcome: EvaluationOutcome, epoch: int) -> str | None:
+        """A few persons of an outcome as `evaluations/newest.jpg`, from the main process of a run that `remember`s.
+
+        Gives a line for the user where there can be no picture, whatever the reason: a training goes on without.
+        """
+        if outcome.scene is None or self.past is None:
+            return None
+        heading = f"after epoch {epoch}, AP {outcome.metrics['AP']:.3f}: predicted (left) and true (right)"
+        try:
+            write_progress(
+                self.past.folder / PICTURE, outcome.scene, self.data.dataset, self.skeleton, heading=heading
+            )
+        except Exception as error:
+            reason = " ".join(str(error).split())
+            kind = "" if isinstance(error, SdposeError) else f"{type(error).__name__}: "
+            return f"no picture of this evaluation's predictions: {kind}{reason}"
+        return None
+
+    def _keep_predictions(self, scene: Scene | None, epoch: int | None) -> str | None:
+        if scene is None or self.past is None or epoch is None:
+            return None
+        return self.past.keep_predictions(epoch, KeptPredictions.of(scene))
 
     def _predict(self, model: SDPose) -> PosePredictions:
         rules = self.settings.model.test_cfg

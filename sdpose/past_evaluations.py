@@ -10,11 +10,15 @@ from typing import Any
 
 from sdpose.errors import SdposeError
 from sdpose.evaluation.bootstrap import Interval
+from sdpose.evaluation.kept_predictions import KeptPredictions
 from sdpose.evaluation.noise import Evaluation, stored_average_precision
 from sdpose.training.atomic_file import StorageError, storage_error, write_atomically
 
 FOLDER = "evaluations"
+PICTURE = "newest.jpg"
+"""In `FOLDER`: a few persons as the newest evaluation found them."""
 _NAME = re.compile(r"epoch_(\d+)\.npz")
+_PREDICTIONS_NAME = re.compile(r"predictions_epoch_(\d+)\.npz")
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,7 @@ def judge_alone(evaluation: Evaluation) -> Judgement:
 
 
 class PastEvaluations:
-    """Evaluations by epoch in a folder, `epoch_N.npz` each.
+    """Evaluations by epoch in a folder, `epoch_N.npz` each; of the best and the last `predictions_epoch_N.npz` too.
 
     One is only ever judged against those of earlier epochs, so that a run that was killed and goes on from an older
     checkpoint says the same again. What the disk refuses stays in memory: after the next resume it is unknown, and
@@ -71,7 +75,8 @@ class PastEvaluations:
     def begin(self, aside: Path | None = None) -> None:
         """Start with none. What an earlier run left moves to `aside`, or to a folder `previous_<time>`."""
         self._kept = {}
-        stored = list(_stored(self.folder).values())
+        stored = [*_stored(self.folder).values(), *stored_predictions(self.folder).values()]
+        stored += [path for path in [self.folder / PICTURE] if path.exists()]
         if not stored:
             return
         if aside is None:
@@ -97,6 +102,9 @@ class PastEvaluations:
         stored = _stored(self.folder)
         for number in [number for number in stored if number > epoch]:
             stored.pop(number).unlink(missing_ok=True)
+        for number, path in stored_predictions(self.folder).items():
+            if number > epoch:
+                path.unlink(missing_ok=True)
         if not stored and source is not None:
             elsewhere = _stored(source / self.folder.name)
             stored = {number: path for number, path in elsewhere.items() if number <= epoch}
@@ -130,6 +138,23 @@ class PastEvaluations:
         self._keep(epoch, evaluation, earlier)
         notes, self._notes = tuple(self._notes), []
         return Judgement(noise, details, notes)
+
+    def keep_predictions(self, epoch: int, predictions: KeptPredictions) -> str | None:
+        """Store those of the evaluation that was just judged; of earlier ones only the best's stay.
+
+        What the disk refuses is the answer, as a line for the user; what was there before then stays as it was.
+        """
+        path = self.folder / f"predictions_epoch_{epoch}.npz"
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            write_atomically(path, predictions.save)
+            best = _best(self._kept) if self._kept else epoch
+            for number, older in stored_predictions(self.folder).items():
+                if number not in (epoch, best):
+                    older.unlink(missing_ok=True)
+        except (OSError, StorageError) as error:
+            return f"the predictions of this evaluation are not kept: {error}"
+        return None
 
     def _comparable(self, kept: _Kept, evaluation: Evaluation) -> Evaluation | None:
         """The earlier evaluation, unless it cannot be read or looked at other persons."""
@@ -172,7 +197,15 @@ def _named(name: str, interval: Interval) -> dict[str, float]:
     return {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
 
 
+def stored_predictions(folder: Path) -> dict[int, Path]:
+    """Epoch -> file, of the predictions in the folder of a run's evaluations."""
+    return _by_epoch(folder, _PREDICTIONS_NAME)
+
+
 def _stored(folder: Path) -> dict[int, Path]:
-    """Epoch -> file."""
-    found = ((_NAME.fullmatch(path.name), path) for path in folder.glob("epoch_*.npz"))
+    return _by_epoch(folder, _NAME)
+
+
+def _by_epoch(folder: Path, name: re.Pattern[str]) -> dict[int, Path]:
+    found = ((name.fullmatch(path.name), path) for path in folder.glob("*.npz"))
     return {int(match[1]): path for match, path in sorted(found, key=lambda it: it[1].name) if match}

@@ -1,33 +1,28 @@
-"""A picture of an evaluation: predictions beside the truth, from poor to good, to be looked at rather than read."""
+"""Pictures of an evaluation: predictions beside the truth, to be looked at rather than read."""
 
 from __future__ import annotations
 
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from sdpose.data.coco import CocoKeypoints
+from sdpose.data.dataset import PoseDataset
 from sdpose.draw import comparison_sheet
 from sdpose.errors import SdposeError
-from sdpose.evaluation.oks import oks_to_truth
+from sdpose.evaluation.best_fit import FittedPerson, fitted_persons, some_fitted_persons
+from sdpose.evaluation.scene import Scene
 from sdpose.skeleton import Skeleton
+from sdpose.training.atomic_file import write_atomically
 
-
-@dataclass(frozen=True)
-class _Judged:
-    """One image: the prediction that fits each true person best, and how well."""
-
-    path: Path
-    predicted: NDArray[np.float64]  # (T, K, 3)
-    truth: NDArray[np.float64]  # (T, K, 3)
-    oks: NDArray[np.float64]  # (T,)
+NUM_PROGRESS = 6
+_PROGRESS_PANEL_WH = (220, 220)
+_JPEG_QUALITY = 85
 
 
 def write_comparison(
@@ -43,24 +38,31 @@ def write_comparison(
 
     `results` are in COCO's form. Raises SdposeError when there is nothing to show or the file cannot be written.
     """
-    judged = sorted(_judge(table, results, skeleton), key=lambda image: float(image.oks.mean()))
+    content = json.loads(Path(table.ann_file).read_text(encoding="utf-8"))
+    people: dict[int, list[FittedPerson]] = defaultdict(list)
+    for person in fitted_persons(content.get("annotations", ()), results, skeleton):
+        if person.predicted is not None:
+            people[person.image_id].append(person)
+    judged = sorted(people.values(), key=lambda group: float(np.mean([person.oks for person in group])))
     if not judged:
         raise SdposeError(f"no picture: {table.ann_file} and the predictions have no person in common")
     rows = np.unique(np.linspace(0, len(judged) - 1, num_images).round().astype(int))
     shown = [judged[row] for row in rows]
+    path_of = {int(image_id): table.image_paths[row] for row, image_id in enumerate(table.image_ids)}
+    paths = [Path(path_of[group[0].image_id]) for group in shown]
     images = []
-    for image in shown:
-        pixels = cv2.imread(str(image.path))
+    for image_path in paths:
+        pixels = cv2.imread(str(image_path))
         if pixels is None:
-            raise SdposeError(f"{image.path} cannot be read, so it cannot be drawn")
-        images.append(pixels)
+            raise SdposeError(f"{image_path} cannot be read, so it cannot be drawn")
+        images.append(pixels.astype(np.uint8, copy=False))
     sheet = comparison_sheet(
-        [pixels.astype(np.uint8, copy=False) for pixels in images],
-        [image.predicted for image in shown],
-        [image.truth for image in shown],
+        images,
+        [np.array([person.predicted for person in group]) for group in shown],
+        [np.array([person.truth for person in group]) for group in shown],
         skeleton,
-        oks=[image.oks.tolist() for image in shown],
-        titles=[image.path.name for image in shown],
+        oks=[[person.oks for person in group] for group in shown],
+        titles=[image_path.name for image_path in paths],
         heading=heading or f"predictions (left) and truth (right), worst to best of {len(judged)} images",
     )
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -68,28 +70,37 @@ def write_comparison(
         raise SdposeError(f"cannot write the picture {path}; choose a name that ends with .png or .jpg")
 
 
-def _judge(table: CocoKeypoints, results: Sequence[Mapping[str, Any]], skeleton: Skeleton) -> list[_Judged]:
-    content = json.loads(Path(table.ann_file).read_text(encoding="utf-8"))
-    truth_of: dict[int, list[Mapping[str, Any]]] = defaultdict(list)
-    for annotation in content.get("annotations", ()):
-        if annotation.get("num_keypoints", 0) > 0 and not annotation.get("iscrowd"):
-            truth_of[annotation["image_id"]].append(annotation)
-    results_of: dict[int, list[Mapping[str, Any]]] = defaultdict(list)
-    for result in results:
-        results_of[result["image_id"]].append(result)
-    judged = []
-    for row, image_id in enumerate(table.image_ids.tolist()):
-        if not truth_of[image_id] or not results_of[image_id]:
-            continue
-        truth = _joints(truth_of[image_id])
-        predicted = _joints(results_of[image_id])
-        areas = [annotation["area"] for annotation in truth_of[image_id]]
-        oks = oks_to_truth(predicted, truth, truth[..., 2], areas, skeleton.sigmas)  # (P, T)
-        best = oks.argmax(0)  # (T,)
-        path = Path(table.image_paths[row])
-        judged.append(_Judged(path, predicted[best], truth, oks.max(0)))
-    return judged
+def write_progress(
+    path: Path, scene: Scene, dataset: PoseDataset, skeleton: Skeleton, *, heading: str
+) -> None:
+    """Write `NUM_PROGRESS` persons of an evaluation, in every evaluation the same, as a JPEG that appears whole.
 
-
-def _joints(people: Sequence[Mapping[str, Any]]) -> NDArray[np.float64]:
-    return np.array([person["keypoints"] for person in people], np.float64).reshape(len(people), -1, 3)
+    Raises SdposeError when nobody is annotated, when an image cannot be read, and when the disk refuses.
+    """
+    shown = some_fitted_persons(scene, skeleton, NUM_PROGRESS)
+    if not shown:
+        raise SdposeError("nobody is annotated whom it could show")
+    table = dataset.table
+    row_of = {int(image_id): row for row, image_id in enumerate(table.image_ids)}
+    images = []
+    for person in shown:
+        pixels, problem = dataset.photograph(row_of[person.image_id])
+        if pixels is None:
+            raise SdposeError(str(problem))
+        images.append(pixels)
+    nobody = np.zeros((0, skeleton.num_keypoints, 3))
+    sheet = comparison_sheet(
+        images,
+        [nobody if person.predicted is None else person.predicted[None] for person in shown],
+        [person.truth[None] for person in shown],
+        skeleton,
+        oks=[[] if person.predicted is None else [person.oks] for person in shown],
+        titles=[Path(table.image_paths[row_of[person.image_id]]).name for person in shown],
+        heading=heading,
+        panel_size_wh=_PROGRESS_PANEL_WH,
+    )
+    done, encoded = cv2.imencode(".jpg", sheet, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+    if not done:
+        raise SdposeError("it cannot be encoded as JPEG")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, lambda file: file.write(encoded.tobytes()))

@@ -26,7 +26,7 @@ from sdpose.training.environment import environment_text
 from sdpose.training.log_format import TrainEntry, ValEntry
 from sdpose.training.logs import RemainingTime, RunLog
 from sdpose.training.machine_signs import machine_signs
-from sdpose.training.probes import Interval, weighted_means
+from sdpose.training.probes import Interval, probed_means, weighted_means
 from sdpose.training.progress import Progress
 from sdpose.training.records import train_records
 from sdpose.training.repair_shop import RepairShop
@@ -137,6 +137,7 @@ class Run:
                     data_time_s=data_s,
                     values=means,
                     memory_mib=self._memory_mib(),
+                    signs=probed_means(iterations),
                 ),
                 run_iteration=progress.iteration,
             )
@@ -359,7 +360,9 @@ class Run:
         metrics, noise, details = self.world.broadcast_object(
             (outcome.metrics, outcome.noise, outcome.details)
         )
-        for line in outcome.notes:
+        # Before the log tells of the evaluation: who sees the line may look at the picture.
+        no_picture = self.evaluator.draw(outcome, progress.epoch)
+        for line in (*outcome.notes, *([no_picture] if no_picture else [])):
             if line not in self._said:
                 self._said.add(line)
                 self.log.warning(line)

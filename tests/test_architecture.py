@@ -49,7 +49,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
         BELOW_FIT | {"assemble", "predict", "trained_model"},
         {"numpy", "torch", "cv2", "onnx", "onnxruntime", "onnxscript", "openvino"},
     ),
-    "evaluate": (BELOW_FIT | {"assemble", "past_evaluations"}, {"torch"}),
+    "evaluate": (BELOW_FIT | {"assemble", "past_evaluations", "picture"}, {"torch"}),
     "evaluate_checkpoint": (BELOW_FIT | {"assemble", "evaluate", "picture"}, {"numpy"}),
     "explain": (BELOW_FIT | {"assemble"}, {"torch", "numpy"}),
     "report": (

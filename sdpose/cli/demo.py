@@ -6,6 +6,8 @@ import argparse
 import json
 import shlex
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ CONFIGS = REPOSITORY / "configs" / "demo"
 WEIGHTS = Path(__file__).resolve().parent.parent / "weights" / "sdpose_demo.pth"
 # Other people than those that the shipped weights have seen (docs/plateau.md names that seed).
 SEED = 2024
+PORT = 8088
 
 
 def add_parser(subparsers: Any) -> None:
@@ -80,15 +83,40 @@ def run(args: argparse.Namespace) -> int:
         ),
     ]
     steps[0][1].extend(["--train", str(args.train), "--val", str(args.val)])
-    for title, command in steps:
-        if "BEST" in command:
-            command[command.index("BEST")] = str(best_checkpoint(work_dir))
-        print(f"\n=== {title}\n$ sdpose {shlex.join(command)}", flush=True)
-        exit_code = run_step(command)
-        if exit_code != 0:
-            return exit_code
+    with ExitStack() as page:
+        for title, command in steps:
+            if "BEST" in command:
+                command[command.index("BEST")] = str(best_checkpoint(work_dir))
+            print(f"\n=== {title}\n$ sdpose {shlex.join(command)}", flush=True)
+            if command[0] == "train":
+                page.enter_context(live_page(work_dir))
+            exit_code = run_step(command)
+            if exit_code != 0:
+                return exit_code
     say_result(config, work_dir, data, picture, time.monotonic() - started_at)
     return 0
+
+
+@contextmanager
+def live_page(work_dir: Path) -> Iterator[None]:
+    """Show the run in a browser while the block runs, and say where. A demo without a page is a demo too."""
+    try:
+        from sdpose.dashboard.beside import page_beside
+    except ModuleNotFoundError as error:
+        if error.name not in ("starlette", "uvicorn"):
+            raise
+        print(f"No live page: it needs {error.name}: pip install 'sdpose[watch]'", flush=True)
+        yield
+        return
+    work_dir.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as page:
+        try:
+            address = page.enter_context(page_beside([work_dir], port=PORT))
+        except (SdposeError, OSError) as error:
+            print(f"No live page: {error}", flush=True)
+        else:
+            print(f"Watch it train at {address} (there until the demo ends)", flush=True)
+        yield
 
 
 def run_step(command: list[str]) -> int:
@@ -130,7 +158,8 @@ AP over time: {curve}
   {best}   the model
 
 Try next:
-  sdpose watch {work_dir}   its curves, alerts and pictures in your browser: http://127.0.0.1:8088/
+  sdpose watch {work_dir}   its curves, alerts and pictures in your browser: http://127.0.0.1:{PORT}/
+  sdpose report {work_dir}   {work_dir / "report.html"}, written when the training ended
   sdpose train {config} --data-root {data} --load-from {best} --seed 1
   sdpose demo --from-scratch                     random weights: watch the plateau (docs/plateau.md)
   sdpose info sdpose_s_v1                        the published models

@@ -21,9 +21,9 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Exit code 0, also when some runs failed; 2 when there is none."""
     from sdpose.monitor import strict_json
-    from sdpose.report.run_summary import find_runs, summarize
+    from sdpose.report.run_summary import run_folders, summarize
 
-    summaries = [summarize(folder) for folder in find_runs(args.folder)]
+    summaries = [summarize(folder) for folder in run_folders(args.folder)]
     if args.json:
         print(strict_json.dumps([{**dataclasses.asdict(each), "path": str(each.path)} for each in summaries]))
         return 0

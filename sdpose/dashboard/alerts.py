@@ -43,12 +43,6 @@ class AlertTail:
         return changed
 
 
-def said_once(alerts: list[Alert]) -> list[Alert]:
-    """Without what a resumed run said again of the same iteration: the later words count."""
-    last = {(alert.kind, alert.iteration, alert.metric): alert for alert in alerts}
-    return sorted(last.values(), key=lambda alert: alert.iteration)
-
-
 def in_language(alert: Alert, facts: RunFacts, language: str) -> tuple[Alert, bool]:
     """The alert in `language`, and whether its advice had to be made anew from less than the run knew.
 

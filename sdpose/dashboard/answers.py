@@ -8,17 +8,19 @@ from typing import Any
 
 import numpy as np
 
-from sdpose.dashboard.config_file import config_path, config_text, differences, flat, settings_in
-from sdpose.dashboard.curves import Floats, broken, inside, smoothed, thin
+from sdpose.dashboard.curves import Floats, inside, smoothed
 from sdpose.dashboard.watched_run import WatchedRun
 from sdpose.monitor.detectors.behind_schedule import GUIDE_AP, GUIDE_EPOCHS, TOLERATED
 from sdpose.monitor.readers import Series, TrainingLog
+from sdpose.monitor.readers.run_config import config_path, config_text, differences, flat, settings_in
 from sdpose.monitor.roles import role_of, words_of
+from sdpose.monitor.thinning import broken, thin
 
 MAX_ROWS = 500
 _CHECKPOINTS = ("*.pth", "*.pt", "*.ckpt")
-_PICTURES = ("predictions*.png", "pictures/*.png", "vis/*.png")
-_PNG = b"\x89PNG\r\n\x1a\n"
+# `newest.jpg` by every evaluation of a training, the others by hand.
+_PICTURES = ("evaluations/newest.jpg", "predictions*.png", "predictions*.jpg", "pictures/*.png", "vis/*.png")
+_SIGNATURES = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg"}
 
 
 def group_of(name: str, mode: str) -> str:
@@ -177,26 +179,33 @@ def checkpoints(folder: Path) -> list[dict[str, Any]]:
     return sorted(found, key=lambda entry: entry["changed_at"], reverse=True)
 
 
-def picture_path(folder: Path) -> Path | None:
-    """The newest picture of predictions; only real PNG files, by fixed names, inside the folder."""
-    found: list[tuple[float, Path]] = []
+def picture_of(folder: Path) -> tuple[Path, str] | None:
+    """The newest picture of predictions and its media type; real PNG and JPEG files by fixed names in the folder."""
+    found: list[tuple[float, Path, str]] = []
     for pattern in _PICTURES:
         try:
-            for path in folder.glob(pattern):
-                if not path.is_symlink() and path.is_file():
-                    with path.open("rb") as file:
-                        if file.read(len(_PNG)) == _PNG:
-                            found.append((path.stat().st_mtime, path))
+            found += [
+                (path.stat().st_mtime, path, kind)
+                for path in folder.glob(pattern)
+                if not path.is_symlink() and path.is_file() and (kind := _media_type(path))
+            ]
         except OSError:
             continue
-    return max(found, default=(0.0, None))[1]
+    return max(found)[1:] if found else None
+
+
+def _media_type(path: Path) -> str | None:
+    """By the first bytes: a name says nothing about what is in a file."""
+    with path.open("rb") as file:
+        start = file.read(8)
+    return next((kind for signature, kind in _SIGNATURES.items() if start.startswith(signature)), None)
 
 
 def page_of(run: WatchedRun, language: str) -> dict[str, Any]:
     """Everything about one run but its curves."""
     log = run.log()
     path = config_path(run.folder)
-    picture = picture_path(run.folder)
+    picture = picture_of(run.folder)
     return {
         **run.summary(),
         "catalogue": catalogue(log),
@@ -205,8 +214,15 @@ def page_of(run: WatchedRun, language: str) -> dict[str, Any]:
         "guide": guide(log.total_epochs),
         "checkpoints": checkpoints(run.folder),
         "config": path.name if path is not None else None,
-        "picture": {"name": picture.name, "changed_at": picture.stat().st_mtime} if picture else None,
+        "picture": _facts_of_picture(run.folder, picture[0]) if picture is not None else None,
     }
+
+
+def _facts_of_picture(folder: Path, path: Path) -> dict[str, Any] | None:
+    try:
+        return {"name": path.relative_to(folder).as_posix(), "changed_at": path.stat().st_mtime}
+    except OSError:
+        return None
 
 
 def compare_configs(runs: Sequence[WatchedRun]) -> dict[str, Any]:

@@ -23,11 +23,11 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sdpose.dashboard import answers
-from sdpose.dashboard.config_file import config_path, config_text
 from sdpose.dashboard.watched_run import WatchedRun
 from sdpose.dashboard.watcher import Watcher
 from sdpose.monitor import strict_json
 from sdpose.monitor.language import LANGUAGES
+from sdpose.monitor.readers.run_config import config_path, config_text
 
 STATIC = Path(__file__).resolve().parent / "static"
 # A browser or a proxy closes a stream on which nothing comes for long.
@@ -127,10 +127,11 @@ def make_app(watcher: Watcher, *, allowed_hosts: Sequence[str] | None = LOOPBACK
         return PlainTextResponse(await run_in_threadpool(config_text, path))
 
     async def run_picture(request: Request) -> Response:
-        path = answers.picture_path(run_of(request).folder)
-        if path is None:
-            raise HTTPException(404, "no predictions*.png in this run's folder")
-        return FileResponse(path, media_type="image/png")
+        found = await run_in_threadpool(answers.picture_of, run_of(request).folder)
+        if found is None:
+            raise HTTPException(404, "no picture of predictions in this run's folder")
+        path, media_type = found
+        return FileResponse(path, media_type=media_type)
 
     async def events(request: Request) -> Response:
         return StreamingResponse(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import re
+import hashlib
+import os
 import threading
 import time
 from collections.abc import Sequence
@@ -11,21 +12,22 @@ from typing import Any
 
 import numpy as np
 
-from sdpose.dashboard.alerts import AlertTail, as_data, facts_of, in_language, said_once
-from sdpose.dashboard.config_file import config_path, config_text, settings_in
+from sdpose.dashboard.alerts import AlertTail, as_data, facts_of, in_language
 from sdpose.dashboard.foreign_log import ForeignLog
 from sdpose.dashboard.own_log import OwnLog
 from sdpose.monitor.alert import Alert
+from sdpose.monitor.alert_file import said_once
 from sdpose.monitor.hooks import RunFacts
 from sdpose.monitor.judge import diagnose
 from sdpose.monitor.log_roles import assign_roles
 from sdpose.monitor.readers import Series, TrainingLog
+from sdpose.monitor.readers.run_config import config_path, config_text, settings_in
+from sdpose.monitor.readers.run_ending import SILENT_AFTER_S, state_of
 
-# An evaluation or a checkpoint on a slow disk may take this long without a line.
-_QUIET_S = 180.0
-_LONG_QUIET_S = 600.0
-_ENDING_BYTES = 4096
-_ENDING = re.compile(r" - run (finished|interrupted|stopped: .*?|failed: .*?)(?:; best .*)?; statistics in ")
+
+def run_id(path: Path) -> str:
+    """A short word for a path: it says nothing about it and stays the same."""
+    return hashlib.sha256(os.fsencode(path.absolute())).hexdigest()[:12]
 
 
 class WatchedRun:
@@ -72,7 +74,7 @@ class WatchedRun:
     @property
     def is_quiet(self) -> bool:
         """Whether all of it was read, and nothing has come for long."""
-        return self._source.read >= 1.0 and time.time() - self._source.newest_at > _LONG_QUIET_S
+        return self._source.read >= 1.0 and time.time() - self._source.newest_at > SILENT_AFTER_S
 
     @property
     def overview(self) -> bool:
@@ -150,26 +152,11 @@ class WatchedRun:
     def _state_now(self) -> dict[str, Any]:
         """training, silent (since when), or how it ended."""
         newest_at = self._source.newest_at
-        ending = _ending(self._source.text_path)
         if self._source.deleted:
-            state = "deleted"
-        elif ending is not None:
-            state = ending
-        elif time.time() - newest_at < max(_QUIET_S, 5 * self._usual_gap_s()):
-            state = "training"
-        else:
-            state = "silent"
-        return {"state": state, "changed_at": newest_at}
-
-    def _usual_gap_s(self) -> float:
-        """Seconds between two rows, where the log tells how long an iteration takes."""
-        if self._log is None:
-            return 0.0
-        taken = next((s for s in self._log[1].series if s.name == "time" and s.mode == "train"), None)
-        if taken is None or len(taken.values) < 2:
-            return 0.0
-        gap = float(np.median(np.diff(taken.steps[-20:])) * np.median(taken.values[-20:]))
-        return gap if np.isfinite(gap) else 0.0
+            return {"state": "deleted", "changed_at": newest_at}
+        log = self._log[1] if self._log is not None else None
+        found = state_of(self._source.text_path, newest_at=newest_at, log=log)
+        return {"state": found.state, "changed_at": newest_at}
 
     def _judge_if_due(self) -> bool:
         if self._judged_version == self.version or time.monotonic() < self._judge_after:
@@ -185,17 +172,3 @@ class WatchedRun:
         before = (self._verdict, self._found)
         self._verdict, self._found = diagnosis.verdict, diagnosis.alerts
         return before != (self._verdict, self._found)
-
-
-def _ending(text_path: Path | None) -> str | None:
-    """finished, interrupted, stopped or failed, by the last lines of the text log; None: it goes on, or was killed."""
-    if text_path is None:
-        return None
-    try:
-        with text_path.open("rb") as file:
-            file.seek(max(0, text_path.stat().st_size - _ENDING_BYTES))
-            tail = file.read().decode("utf-8", errors="replace")
-    except OSError:
-        return None
-    found = _ENDING.findall(tail)
-    return str(found[-1]).split(":")[0] if found else None

@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from sdpose.dashboard.find_runs import find_runs
-from sdpose.dashboard.watched_run import WatchedRun
+from sdpose.dashboard.watched_run import WatchedRun, run_id
+from sdpose.monitor.readers.find_runs import find_runs
 
 INTERVAL_S = 0.5
 # Searching folders is dearer than asking files for their size.
@@ -37,7 +37,8 @@ class Watcher:
         """Find runs that are new; known ones stay, even when their folder is gone. Whether there are any."""
         self._searched_at = time.monotonic()
         known = dict(self.runs)
-        for identity, path, own in find_runs(self.paths):
+        for path, own in find_runs(self.paths):
+            identity = run_id(path)
             if identity not in known:
                 known[identity] = WatchedRun(identity, path, name=self._name(path), own=own)
         found = len(known) > len(self.runs)

@@ -83,6 +83,10 @@ class PoseDataset(Dataset[Sample]):
     def __len__(self) -> int:
         return len(self.persons)
 
+    def photograph(self, row: int) -> tuple[NDArray[np.uint8] | None, str | None]:
+        """A whole image of the table (H, W, 3) in BGR, or None and what is wrong with it."""
+        return self._images.read(row)
+
     def __getitem__(self, key: SampleKey) -> Sample:
         width, height = self.image_size_wh
         return self._make(key, np.empty((height, width, 3), np.uint8))

@@ -68,6 +68,12 @@ def analyse(
     }
 
 
+def analyse_joints(scene: Scene, skeleton: Skeleton) -> dict[str, Any]:
+    """The joints of `analyse` alone: {name: {"AP", "AP_low", "AP_high", "labelled", share of each kind}}."""
+    pairs = pair_persons(scene, skeleton.sigmas, skeleton.flip_index)
+    return _joint_table(scene, pairs, Evaluation.of(scene, skeleton), skeleton)
+
+
 def rank_by_joint(scene: Scene, pairs: Pairs) -> Ranking:
     """What became of every joint of every prediction: K groups at OKS's thresholds."""
     num_joints = pairs.similarity.shape[1]
@@ -88,11 +94,11 @@ def rank_by_joint(scene: Scene, pairs: Pairs) -> Ranking:
 
 def _joint_table(scene: Scene, pairs: Pairs, evaluation: Evaluation, skeleton: Skeleton) -> dict[str, Any]:
     ranking = rank_by_joint(scene, pairs)
-    counts = list(draws(scene.num_images, _NUM_DRAWS))
+    counts = np.array(list(draws(scene.num_images, _NUM_DRAWS)))
     kinds = evaluation.errors.joints.sum(0)  # (K, 6)
     table = {}
     for joint, name in enumerate(skeleton.keypoints):
-        drawn = np.array([ranking.average_precision(count, joint) for count in counts])
+        drawn = ranking.average_precisions(counts, joint)
         precision = interval(ranking.average_precision(group=joint), drawn[drawn >= 0], scene.num_images)
         labelled = int(kinds[joint].sum())
         shares = kinds[joint] / max(labelled, 1)

@@ -5,7 +5,8 @@ each (found somebody, false, not counted), and how many persons there were to fi
 data set is a weighted cumulative sum, a thousandth of the work of an evaluation. Copies of an image count as neighbours
 in the order of scores.
 
-Legend: I images, D predictions in order of score, G groups (size ranges, or joints), H OKS thresholds, R recall levels.
+Legend: I images, D predictions in order of score, G groups (size ranges, or joints), H OKS thresholds, R recall levels,
+N draws.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ SIZES = ("all", "medium", "large")
 _SIZE_LIMITS = ((0.0, 1e10), (32.0**2, 96.0**2), (96.0**2, 1e10))
 
 FALSE, FOUND, NOT_COUNTED = 0, 1, -1
+_MOST_WEIGHTS = 300_000
 
 
 @dataclass(frozen=True)
@@ -54,26 +56,49 @@ class Ranking:
     ) -> NDArray[np.float64] | None:
         """AP at each threshold, (H,); None when there is nobody to find."""
         counts = np.ones(self.num_images, np.int64) if counts is None else counts
-        num_persons = int(counts @ self.persons[:, group])
-        if num_persons == 0:
+        if int(counts @ self.persons[:, group]) == 0:
             return None
-        weights = counts[self.image]  # (D,)
-        before = weights.cumsum()
-        needed = _persons_needed(num_persons)
-        precision = np.zeros((self.outcome.shape[1], len(RECALL_LEVELS)))
+        return self._precisions(counts[None], group)[0]
+
+    def average_precisions(self, counts: NDArray[np.int64], group: int = 0) -> NDArray[np.float64]:
+        """`average_precision` of many draws at once, to the last bit the same: counts (N, I) -> (N,)."""
+        somebody = counts @ self.persons[:, group] > 0
+        values = np.full(len(counts), -1.0)
+        rows = np.flatnonzero(somebody)
+        # Few images take many draws in one go, many images some: memory stays at some megabytes.
+        at_a_time = max(1, _MOST_WEIGHTS // max(1, len(self.image)))
+        for first in range(0, len(rows), at_a_time):
+            part = rows[first : first + at_a_time]
+            values[part] = [precision.mean() for precision in self._precisions(counts[part], group)]
+        return values
+
+    def _precisions(self, counts: NDArray[np.int64], group: int) -> NDArray[np.float64]:
+        """AP at each threshold of draws in each of which there is somebody: counts (N, I) -> (N, H)."""
+        num_draws = len(counts)
+        weights = counts.take(self.image, axis=1)  # (N, D)
+        before = weights.cumsum(1)
+        needed = _persons_needed(counts @ self.persons[:, group])  # (N, R)
+        # All draws in one search: those of the next one lie behind all of this one.
+        shift = np.arange(num_draws)[:, None] * (int(before[:, -1:].max(initial=0)) + int(needed.max()) + 1)
+        precision = np.zeros((num_draws, self.outcome.shape[1], len(RECALL_LEVELS)))
         for threshold, places in enumerate(self._places[group]):
-            num_found = weights[places.found].cumsum()
-            num_all = before[places.found]
+            num_found = weights.take(places.found, axis=1).cumsum(1)  # (N, F)
+            num_all = before.take(places.found, axis=1)
             if len(places.uncounted):
-                num_all = num_all - np.r_[0, weights[places.uncounted].cumsum()][places.num_uncounted]
+                uncounted = np.zeros((num_draws, len(places.uncounted) + 1), np.int64)
+                weights.take(places.uncounted, axis=1).cumsum(1, out=uncounted[:, 1:])
+                num_all = num_all - uncounted.take(places.num_uncounted, axis=1)
             # As COCO interpolates: the best precision at this recall or a higher one. It is reached where somebody is
             # found, so only these places are looked at.
             best = num_found / (num_all + np.spacing(1))
-            best = np.maximum.accumulate(best[::-1])[::-1]
-            place = np.searchsorted(num_found, needed)
-            reached = place < len(best)
-            precision[threshold, reached] = best[place[reached]]
-        return np.asarray(precision.mean(1))
+            best = np.maximum.accumulate(best[:, ::-1], axis=1)[:, ::-1]
+            place = np.searchsorted((num_found + shift).ravel(), (needed + shift).ravel()).reshape(
+                needed.shape
+            )
+            place -= np.arange(num_draws)[:, None] * num_found.shape[1]
+            draw, level = np.nonzero(place < num_found.shape[1])
+            precision[draw, threshold, level] = best[draw, place[draw, level]]
+        return np.asarray(precision.mean(2))
 
     def recall(self, counts: NDArray[np.int64] | None = None, group: int = 0) -> NDArray[np.float64] | None:
         """Share of persons found at each threshold, (H,); None when there is nobody to find."""
@@ -103,11 +128,12 @@ def _places(outcome: NDArray[np.int8]) -> _Places:
     return _Places(found, uncounted, np.searchsorted(uncounted, found))
 
 
-def _persons_needed(num_persons: int) -> NDArray[np.int64]:
-    """The fewest persons whose share of `num_persons` reaches each recall level, compared as COCO's code does: (R,)."""
-    needed = np.ceil(RECALL_LEVELS * num_persons).astype(np.int64)
-    needed -= (needed - 1) / num_persons >= RECALL_LEVELS
-    needed += needed / num_persons < RECALL_LEVELS
+def _persons_needed(num_persons: NDArray[np.integer]) -> NDArray[np.int64]:
+    """The fewest persons whose share reaches each recall level, compared as COCO's code does: (N,) -> (N, R)."""
+    total = num_persons[:, None]
+    needed = np.ceil(RECALL_LEVELS * total).astype(np.int64)
+    needed -= (needed - 1) / total >= RECALL_LEVELS
+    needed += needed / total < RECALL_LEVELS
     return needed
 
 

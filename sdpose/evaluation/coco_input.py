@@ -15,7 +15,7 @@ from typing import Any
 from sdpose.errors import SdposeError
 
 # What CrowdPose takes as a person's area, since its annotations have none.
-_AREA_OF_BOX = 0.53
+AREA_OF_BOX = 0.53
 
 _log = logging.getLogger(__name__)
 
@@ -61,13 +61,13 @@ def fill_areas(truth: dict[str, Any], *, replace: bool) -> None:
     for annotation in truth["annotations"]:
         if replace or annotation.get("area") is None:
             num_filled += 1
-            annotation["area"] = _AREA_OF_BOX * annotation["bbox"][2] * annotation["bbox"][3]
+            annotation["area"] = AREA_OF_BOX * annotation["bbox"][2] * annotation["bbox"][3]
     if num_filled and not replace:
         _log.warning(
             "%d of %d annotations have no 'area', %g of the box is taken: AP cannot be compared with others",
             num_filled,
             len(truth["annotations"]),
-            _AREA_OF_BOX,
+            AREA_OF_BOX,
         )
 
 

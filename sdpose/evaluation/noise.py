@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +15,7 @@ from sdpose.evaluation.average_precision import Ranking, rank_by_size
 from sdpose.evaluation.bootstrap import Interval, draws, interval, moved
 from sdpose.evaluation.pose_errors import ERROR_KINDS, ErrorCounts, count_errors, pair_persons
 from sdpose.evaluation.scene import Scene
+from sdpose.evaluation.stored_arrays import stored_arrays
 from sdpose.skeleton import Skeleton
 
 _FORMAT = 1
@@ -54,7 +51,7 @@ class Evaluation:
     @cached_property
     def drawn(self) -> NDArray[np.float64]:
         """AP in each draw, (R,); draws without an annotated person are left out as NaN."""
-        values = np.array([self.ranking.average_precision(counts) for counts in draws(self.num_images)])
+        values = self.ranking.average_precisions(np.array(list(draws(self.num_images))))
         return np.where(values < 0, np.nan, values)
 
     def interval(self) -> Interval:
@@ -126,7 +123,7 @@ class Evaluation:
     @classmethod
     def load(cls, path: Path) -> Evaluation:
         """Raises SdposeError for a file that is none."""
-        with _opened(path) as stored:
+        with stored_arrays(path, version=_FORMAT) as stored:
             return cls(
                 image_ids=stored["image_ids"],
                 joint_names=tuple(stored["joint_names"].tolist()),
@@ -145,22 +142,8 @@ class Evaluation:
 
 def stored_average_precision(path: Path) -> float:
     """AP of a stored evaluation without reading the rest. Raises SdposeError for a file that is none."""
-    with _opened(path) as stored:
+    with stored_arrays(path, version=_FORMAT) as stored:
         return float(stored["AP"])
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[Any]:
-    try:
-        # Opened here: numpy would leave a file open that it cannot read.
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
-            if int(stored["format"]) != _FORMAT:
-                raise SdposeError(f"{path} was written by another version of sdpose; evaluate again")
-            yield stored
-    except OSError as error:
-        raise SdposeError(f"cannot read {path}: {error.strerror or error}; evaluate again") from error
-    except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise SdposeError(f"{path} is no stored evaluation, or damaged ({error}); evaluate again") from error
 
 
 def _narrow(values: NDArray[np.integer]) -> NDArray[np.integer]:

@@ -40,7 +40,9 @@ class AlertFile:
 
 
 def read_alerts(path: Path) -> list[Alert]:
-    """All alerts of an `alerts.jsonl`; half a line that a killed run left is passed over."""
+    """All alerts of an `alerts.jsonl`, none where there is no such file; half a line of a killed run is passed over."""
+    if not path.exists():
+        return []
     alerts = []
     for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
         try:
@@ -48,3 +50,9 @@ def read_alerts(path: Path) -> list[Alert]:
         except ValueError:
             continue
     return alerts
+
+
+def said_once(alerts: Sequence[Alert]) -> list[Alert]:
+    """Without what a resumed run said again of the same iteration: the later words count. By iteration."""
+    last = {(alert.kind, alert.iteration, alert.metric): alert for alert in alerts}
+    return sorted(last.values(), key=lambda alert: alert.iteration)

@@ -11,10 +11,11 @@ from sdpose.report.blocks import Block, Chart, Line, Mark, Paragraph
 from sdpose.report.run_folder import RunFolder
 
 _MOST_TERMS = 6
+_SIGNS = ("heatmap_peak", "heatmap_max", "heatmap_flat", "kpt_token_std", "vis_token_std")
 
 
 def charts(run: RunFolder, words: Callable[..., str]) -> list[Block]:
-    """Losses, AP, learning rate, gradient norm, time; those that the log has."""
+    """Losses, AP, learning rate, gradient norm, heatmaps and tokens, time; those that the log has."""
     if run.log is None:
         return [Paragraph(words("no_curves"), "note")]
     log, marks = run.log, marks_of(run)
@@ -27,6 +28,7 @@ def charts(run: RunFolder, words: Callable[..., str]) -> list[Block]:
         ("acc_pose", _lines(log, ["acc_pose"]), False),
         ("lr", _lines(log, ["lr"]), False),
         ("grad_norm", _lines(log, ["grad_norm"]), True),
+        ("health", _lines(log, _SIGNS), False),
         ("time", _lines(log, ["time", "data_time"]), True),
     ]
     return [

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from sdpose.config.places import plain
 from sdpose.config.reader import read_config
 from sdpose.errors import SdposeError
 from sdpose.evaluation.bootstrap import Interval
 from sdpose.evaluation.noise import Evaluation
+from sdpose.monitor.readers.run_config import config_path, differences, flat
 from sdpose.past_evaluations import FOLDER
 from sdpose.report.run_summary import RunSummary, summarize
 
 _MISSING = "(not set)"
-# Where a run lies is no difference between runs.
-_NO_DIFFERENCE = frozenset(["work_dir", "exp_name", "date", "exp_description"])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,31 +92,20 @@ def _best_evaluation(summary: RunSummary) -> tuple[Evaluation | None, str]:
 def _config_differences(
     folders: Sequence[Path],
 ) -> tuple[tuple[tuple[str, tuple[str, ...]], ...], tuple[str, ...]]:
-    tables: list[dict[str, str]] = []
+    configs: list[dict[str, str]] = []
     notes: list[str] = []
     for folder in folders:
-        configs = sorted(folder.glob("*.py"))
-        if not configs:
+        path = config_path(folder)
+        if path is None:
             notes.append(f"{folder}: holds no config, so nothing is said of it")
-            tables.append({})
+            configs.append({})
             continue
         try:
-            tables.append(dict(_flat(plain(read_config(configs[0]).values))))
+            configs.append(flat(plain(read_config(path).values)))
         except SdposeError as error:
-            notes.append(f"{configs[0]}: cannot be read: {error}")
-            tables.append({})
-    keys = sorted({key for table in tables for key in table if key.split(".")[0] not in _NO_DIFFERENCE})
-    rows = [(key, tuple(table.get(key, _MISSING) for table in tables)) for key in keys]
-    return tuple((key, values) for key, values in rows if len(set(values)) > 1), tuple(notes)
-
-
-def _flat(value: Any, prefix: str = "") -> list[tuple[str, str]]:
-    if isinstance(value, Mapping) and value:
-        return [
-            row
-            for key, each in value.items()
-            for row in _flat(each, f"{prefix}.{key}" if prefix else str(key))
-        ]
-    if isinstance(value, list | tuple) and any(isinstance(each, Mapping) for each in value):
-        return [row for index, each in enumerate(value) for row in _flat(each, f"{prefix}.{index}")]
-    return [(prefix, repr(value))]
+            notes.append(f"{path}: cannot be read: {error}")
+            configs.append({})
+    rows = sorted(differences(configs))
+    return tuple(
+        (key, tuple(_MISSING if value is None else value for value in values)) for key, values in rows
+    ), tuple(notes)

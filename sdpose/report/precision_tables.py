@@ -7,10 +7,14 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from sdpose.errors import SdposeError
+from sdpose.evaluation.analysis import analyse_joints
 from sdpose.evaluation.bootstrap import draws, interval
+from sdpose.evaluation.coco_ap import score_results
 from sdpose.evaluation.noise import Evaluation
 from sdpose.evaluation.pose_errors import ERROR_KINDS, JOINT_KINDS, PERSON_KINDS
 from sdpose.report.blocks import Block, Paragraph, Table
+from sdpose.report.predictions import NoPredictions
 from sdpose.report.run_folder import RunFolder, command_words
 
 Say: TypeAlias = Callable[..., str]
@@ -24,21 +28,39 @@ def precision(run: RunFolder, words: Say) -> list[Block]:
     counts = np.array([np.ones(evaluation.num_images), *draws(evaluation.num_images)])  # (1 + R, I)
     persons = int(evaluation.errors.persons.sum())
     epoch = run.summary.best_epoch
+    measured, why = _measured_joints(run, words)
+    from_test = not measured and _in_words(run.analysis.get("joints"))
+    joints = _in_words(measured) or from_test or {}
     blocks: list[Block] = [
         Paragraph(words("evaluation_of", epoch=epoch, images=evaluation.num_images, persons=persons)),
-        _joint_table(evaluation, counts, _joint_precision(run.analysis), words),
+        _joint_table(evaluation, counts, joints, words),
         _error_table(evaluation, counts, words),
     ]
-    if _joint_precision(run.analysis):
+    if from_test:
         blocks.append(Paragraph(words("joint_ap"), "note"))
-    else:
-        blocks.append(Paragraph(words("no_joint_ap", **command_words(run)), "note"))
+    elif not measured:
+        blocks.append(Paragraph(words("no_joint_ap", why=why, **command_words(run)), "note"))
     return blocks
 
 
-def _joint_precision(analysis: Mapping[str, Any]) -> dict[str, str]:
+def _measured_joints(run: RunFolder, words: Say) -> tuple[Mapping[str, Any], str]:
+    """AP of each joint from the kept predictions of the best evaluation, or nothing and why."""
+    predictions = run.predictions
+    if isinstance(predictions, NoPredictions):
+        return {}, predictions.path or words("no_config_file")
+    if predictions.epoch != run.summary.best_epoch:
+        return {}, str(predictions.path)
+    try:
+        scores = score_results(predictions.truth, predictions.results, predictions.skeleton.sigmas)
+    except SdposeError as error:
+        return {}, str(error)
+    if scores.scene is None:
+        return {}, str(predictions.annotation_path)
+    return analyse_joints(scores.scene, predictions.skeleton), ""
+
+
+def _in_words(joints: Any) -> dict[str, str]:
     """AP of each joint with its interval, by name; empty where it was not measured."""
-    joints = analysis.get("joints")
     if not isinstance(joints, Mapping):
         return {}
     return {

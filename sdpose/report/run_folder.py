@@ -16,9 +16,12 @@ from sdpose.config.reader import read_config
 from sdpose.errors import SdposeError
 from sdpose.evaluation.noise import Evaluation
 from sdpose.monitor import Alert, read_alerts, strict_json
+from sdpose.monitor.alert_file import said_once
 from sdpose.monitor.judge import Diagnosis, diagnose
 from sdpose.monitor.readers import TrainingLog, UnreadableLog, read_log
+from sdpose.monitor.readers.run_config import config_path, config_text
 from sdpose.past_evaluations import FOLDER as EVALUATIONS
+from sdpose.report.predictions import NoPredictions, Predictions, read_predictions
 from sdpose.report.run_summary import RunSummary, summarize
 
 _STAMP = re.compile(rb"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d),\d{3}", re.MULTILINE)
@@ -46,6 +49,7 @@ class RunFolder:
     """The best one."""
     analysis: Mapping[str, Any]
     """What `sdpose test --analyse` wrote here, empty without it."""
+    predictions: Predictions | NoPredictions
     best_checkpoint: Path | None
     last_checkpoint: Path | None
     wall_s: float | None
@@ -67,9 +71,14 @@ def read_run_folder(path: Path, *, language: str) -> RunFolder:
     except UnreadableLog as error:
         log = None
         notes.append(str(error))
-    alerts = read_alerts(path / "alerts.jsonl") if (path / "alerts.jsonl").exists() else []
+    alerts = said_once(read_alerts(path / "alerts.jsonl"))
     environment, seed = _environment(path)
     config_path, config_text, config = _config(path, notes)
+    predictions: Predictions | NoPredictions
+    try:
+        predictions = read_predictions(path, config, best_epoch=summary.best_epoch)
+    except NoPredictions as none:
+        predictions = none
     return RunFolder(
         summary=summary,
         log=log,
@@ -82,6 +91,7 @@ def read_run_folder(path: Path, *, language: str) -> RunFolder:
         ),
         evaluation=_best_evaluation(path, summary, notes),
         analysis=_json(path / "analysis.json", notes),
+        predictions=predictions,
         best_checkpoint=max(path.glob("best_*.pth"), key=lambda it: _number(it.name), default=None),
         last_checkpoint=_last_checkpoint(path),
         wall_s=_wall_s(path),
@@ -133,15 +143,14 @@ def _environment(path: Path) -> tuple[str, int | None]:
 
 
 def _config(path: Path, notes: list[str]) -> tuple[Path | None, str, Mapping[str, Any]]:
-    found = sorted(path.glob("*.py"))
-    if not found:
+    found = config_path(path)
+    if found is None:
         return None, "", {}
-    text = found[0].read_text(encoding="utf-8", errors="replace")
     try:
-        return found[0], text, plain(read_config(found[0]).values)
+        return found, config_text(found), plain(read_config(found).values)
     except SdposeError as error:
-        notes.append(f"{found[0].name}: {error}")
-        return found[0], text, {}
+        notes.append(f"{found.name}: {error}")
+        return found, config_text(found), {}
 
 
 def _json_lines(path: Path) -> list[Mapping[str, Any]]:

@@ -12,9 +12,10 @@ from sdpose.report.alarm_cards import alarms, incidents, repairs
 from sdpose.report.blocks import Block, Document, Listing, Paragraph, Picture, Points, Section, Table, Tone
 from sdpose.report.charts import charts
 from sdpose.report.precision_tables import precision
+from sdpose.report.predictions import NoPredictions
 from sdpose.report.run_folder import RunFolder, command_words
 from sdpose.report.words import say
-from sdpose.report.worst_samples import NoPictures, worst_images, worst_samples
+from sdpose.report.worst_samples import worst_images, worst_samples
 
 Say: TypeAlias = Callable[..., str]
 
@@ -102,12 +103,20 @@ def _duration(seconds: float | None, unknown: str) -> str:
 def _samples(run: RunFolder, words: Say) -> list[Block]:
     blocks: list[Block] = []
     try:
-        samples = worst_samples(run.summary.path, run.config)
-    except NoPictures as none:
+        if isinstance(run.predictions, NoPredictions):
+            raise run.predictions
+        samples = worst_samples(run.predictions)
+    except NoPredictions as none:
         command = command_words(run) if none.reason == "no_results" else {"path": none.path}
         blocks.append(Paragraph(words(none.reason, **command), "note"))
     else:
-        blocks.append(Paragraph(words("samples_from", count=len(samples))))
+        epoch, count = run.predictions.epoch, len(samples)
+        if epoch is None:
+            blocks.append(Paragraph(words("samples_of_test", count=count)))
+        else:
+            blocks.append(Paragraph(words("samples_of_epoch", count=count, epoch=epoch)))
+            if epoch != run.summary.best_epoch:
+                blocks.append(Paragraph(words("samples_not_of_best", epoch=epoch), "note"))
         for each in samples:
             oks = f"{each.oks:.2f}"
             caption = words("sample", image=each.image, annotation=each.annotation_id, oks=oks)

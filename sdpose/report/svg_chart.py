@@ -13,11 +13,12 @@ from html import escape
 
 import numpy as np
 
+from sdpose.monitor.thinning import MAX_BROKEN, broken, thin
 from sdpose.report.blocks import Chart, Floats, Line
 
 WIDTH, HEIGHT = 720, 240
 _LEFT, _RIGHT, _TOP, _BOTTOM = 74, 14, 12, 30
-# More points than this are not to be told apart; of each piece of a longer curve the lowest and the highest stay.
+# More points than this are not to be told apart; of each stretch of a longer curve the lowest and the highest stay.
 MAX_POINTS = 600
 _NUM_TICKS = 5
 _LARGEST = 1e300
@@ -67,19 +68,10 @@ def in_words(chart: Chart) -> str:
 
 
 def thinned(steps: Floats, values: Floats, most: int = MAX_POINTS) -> tuple[Floats, Floats]:
-    """At most `most` points with all spikes: of each piece the lowest, the highest, and any that is not finite."""
+    """About `most` points at most, with all spikes and with marks for what is not finite."""
     if len(values) <= most:
         return steps, values
-    pieces = np.array_split(np.arange(len(values)), most // 3)
-    kept: set[int] = {0, len(values) - 1}
-    for piece in pieces:
-        part = values[piece]
-        broken = np.flatnonzero(~np.isfinite(part))
-        if len(broken):
-            kept.add(int(piece[broken[0]]))
-        if len(broken) < len(part):
-            kept |= {int(piece[np.nanargmin(part)]), int(piece[np.nanargmax(part)])}
-    rows = sorted(kept)
+    rows = np.union1d(thin(values, most - MAX_BROKEN), broken(values))
     return steps[rows], values[rows]
 
 
@@ -110,7 +102,9 @@ class _Scale:
         low, high = (float(values.min()), float(values.max())) if len(values) else (0.0, 1.0)
         if logarithmic:
             low, high = math.log10(low), math.log10(high)
-        margin = max((high - low) * 0.05, 0.02 if logarithmic else max(abs(high) * 1e-3, 1e-12))
+        # A constant lies in the middle; one of nothing needs some unit.
+        flat = 0.02 if logarithmic else abs(high) * 1e-3 or 0.1
+        margin = max((high - low) * 0.05, flat)
         first, last = float(steps.min()), float(steps.max())
         return cls(first, max(last, first + 1), low - margin, high + margin, logarithmic)
 

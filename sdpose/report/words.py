@@ -59,6 +59,10 @@ WORDS = {
     "grad_norm": Phrase(
         "Gradient norm before clipping (logarithmic)", "클리핑 전 gradient norm (로그 스케일)"
     ),
+    "health": Phrase(
+        "Heatmaps (mean peak, highest, share of flat ones) and spread of tokens between images",
+        "히트맵(평균 최댓값, 최댓값, 평평한 비율)과 이미지 간 토큰 편차",
+    ),
     "time": Phrase("Seconds an iteration, and of them for data", "iteration당 시간과 데이터 대기 시간 (초)"),
     "acc_pose": Phrase("Accuracy on training batches", "학습 배치 정확도"),
     "no_curves": Phrase(
@@ -100,10 +104,10 @@ WORDS = {
     "joint": Phrase("joint", "관절"),
     "labelled": Phrase("labelled", "라벨 수"),
     "no_joint_ap": Phrase(
-        "AP of each joint needs the predictions: sdpose test {config} {checkpoint} --work-dir {folder} --analyse, then "
-        "sdpose report {folder}.",
-        "관절별 AP에는 예측이 필요합니다: sdpose test {config} {checkpoint} --work-dir {folder} --analyse 실행 후 "
-        "sdpose report {folder}.",
+        "AP of each joint needs the predictions of this evaluation and its annotation file ({why}). Or: sdpose test "
+        "{config} {checkpoint} --work-dir {folder} --analyse, then sdpose report {folder}.",
+        "관절별 AP에는 이 평가의 예측과 정답 파일이 필요합니다 ({why}). 또는: sdpose test {config} {checkpoint} "
+        "--work-dir {folder} --analyse 실행 후 sdpose report {folder}.",
     ),
     "joint_ap": Phrase(
         "AP of each joint: from analysis.json, which sdpose test --analyse left here.",
@@ -125,17 +129,26 @@ WORDS = {
         "Predicted pose beside the true pose of a person in {image}, OKS {oks}",
         "{image} 속 사람의 예측 자세와 실제 자세, OKS {oks}",
     ),
-    "samples_from": Phrase(
+    "samples_of_epoch": Phrase(
+        "The {count} persons with the lowest OKS in the evaluation after epoch {epoch}; the prediction that fits each "
+        "best is on the left, the truth on the right.",
+        "epoch {epoch} 평가에서 OKS가 가장 낮은 {count}명. 왼쪽: 가장 잘 맞는 예측, 오른쪽: 정답.",
+    ),
+    "samples_not_of_best": Phrase(
+        "The predictions of the best evaluation are not here; these are the newest that are kept, of epoch {epoch}.",
+        "최고 평가의 예측이 없어 보관된 가장 최근 예측(epoch {epoch})을 보여 줍니다.",
+    ),
+    "samples_of_test": Phrase(
         "The {count} persons with the lowest OKS in result_keypoints.json, which sdpose test left here; the prediction "
         "that fits each best is on the left, the truth on the right.",
         "sdpose test가 남긴 result_keypoints.json에서 OKS가 가장 낮은 {count}명. "
         "왼쪽: 가장 잘 맞는 예측, 오른쪽: 정답.",
     ),
     "no_results": Phrase(
-        "A run keeps no predictions, so there are no pictures here. They come with: sdpose test {config} {checkpoint} "
-        "--work-dir {folder}, then sdpose report {folder}.",
-        "학습은 예측을 보관하지 않으므로 그림이 없습니다. 만들려면: sdpose test {config} {checkpoint} "
-        "--work-dir {folder} 실행 후 sdpose report {folder}.",
+        "No predictions are kept here (no evaluation yet, or one of an older version), so there are no pictures. They "
+        "come with: sdpose test {config} {checkpoint} --work-dir {folder}, then sdpose report {folder}.",
+        "보관된 예측이 없어(평가 전이거나 이전 버전의 실행) 그림이 없습니다. 만들려면: sdpose test {config} "
+        "{checkpoint} --work-dir {folder} 실행 후 sdpose report {folder}.",
     ),
     "no_annotations": Phrase(
         "No pictures: {path} is not there (a path in the config counts from where the command is started).",

@@ -36,6 +36,8 @@ class TrainEntry:
     """Loss terms, accuracy, loss, grad_norm ... in the order to show."""
     memory_mib: int | None = None
     """Largest GPU memory so far; None on CPU."""
+    signs: Mapping[str, float] = field(default_factory=dict)
+    """Of heatmaps and tokens: for the JSON log only, behind mmcv's keys; the text line is mmpose's."""
 
     def text(self) -> str:
         parts = [f"lr: {self.lr:.3e}", f"eta: {shown_duration(self.eta_s)}"]
@@ -49,7 +51,8 @@ class TrainEntry:
         entry: dict[str, Any] = {"mode": "train", "epoch": self.epoch, "iter": self.iteration, "lr": self.lr}
         if self.memory_mib is not None:
             entry["memory"] = self.memory_mib
-        return json_line({**entry, "data_time": self.data_time_s, **self.values, "time": self.time_s})
+        entry |= {"data_time": self.data_time_s, **self.values, "time": self.time_s}
+        return json_line({**entry, **self.signs})
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ class StepOutput(NamedTuple):
     terms: Mapping[str, Tensor]
     """For the log; those whose name contains "loss" are summed and optimised."""
     signs: Mapping[str, Tensor]
-    """For the monitor only."""
+    """Vital signs: for the monitor and the JSON log."""
 
 
 class Batches(Protocol):

@@ -6,7 +6,7 @@ and brings a whole interval over at once, so that looking at a run does not make
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -44,7 +44,7 @@ class IterationValues:
     logged: dict[str, float]
     """Loss terms, accuracy, loss, gradient norm: what the log lines show."""
     probed: dict[str, float]
-    """What only the monitor sees."""
+    """Vital signs: for the monitor and the JSON log, not for the text lines."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,13 +150,23 @@ def weighted_means(iterations: Sequence[IterationValues]) -> dict[str, float]:
 
     Returns every logged name seen, in order of first appearance; then `time` and `data_time` in seconds.
     """
-    totals: dict[str, float] = {}
-    weights: dict[str, int] = {}
-    for entry in iterations:
-        for name, value in entry.logged.items():
-            totals[name] = totals.get(name, 0.0) + value * entry.host.num_samples
-            weights[name] = weights.get(name, 0) + entry.host.num_samples
-    means = {name: totals[name] / weights[name] for name in totals}
+    means = _by_batch_size((entry.logged, entry.host) for entry in iterations)
     means["time"] = sum(entry.host.elapsed_s for entry in iterations) / len(iterations)
     means["data_time"] = sum(entry.host.data_s for entry in iterations) / len(iterations)
     return means
+
+
+def probed_means(iterations: Sequence[IterationValues]) -> dict[str, float]:
+    """The same of the vital signs, which are here already: no transfer of their own."""
+    return _by_batch_size((entry.probed, entry.host) for entry in iterations)
+
+
+def _by_batch_size(scalars: Iterable[tuple[Mapping[str, float], HostValues]]) -> dict[str, float]:
+    """Mean of every name over the iterations that have it, by their number of samples."""
+    totals: dict[str, float] = {}
+    weights: dict[str, int] = {}
+    for values, host in scalars:
+        for name, value in values.items():
+            totals[name] = totals.get(name, 0.0) + value * host.num_samples
+            weights[name] = weights.get(name, 0) + host.num_samples
+    return {name: totals[name] / weights[name] for name in totals}

@@ -78,27 +78,3 @@ def append(folder: Path, text: str | dict[str, Any], *, stamp: str = STAMP) -> N
     """As a training would: at the end, at once."""
     with (folder / f"{stamp}.log.json").open("a", encoding="utf-8") as file:
         file.write(text if isinstance(text, str) else json.dumps(text) + "\n")
-
-
-def write_million(folder: Path, *, epochs: int = 300, epoch_length: int = 3333) -> int:
-    """A log of about a million rows, quickly; the loss falls and has one peak of 0.5. Returns the rows of training."""
-    folder.mkdir(parents=True)
-    parts = [json.dumps(HEADER) + "\n"]
-    line = (
-        '{"mode": "train", "epoch": EPOCH, "iter": %d, "lr": 0.0001, "memory": 4321, "data_time": 0.0123, '
-        '"heatmap_loss": LOSS%d, "vis_dist_loss": 4.1e-06, "kpt_dist_loss": 2.1e-06, "acc_pose": 0.51%d, '
-        '"loss": LOSS%d, "grad_norm": 0.09%d, "time": 0.23%d}\n'
-    )
-    body = "".join(line % (i, i % 97, i % 89, i % 97, i % 83, i % 79) for i in range(1, epoch_length + 1))
-    for epoch in range(1, epochs + 1):
-        lines = body.replace("EPOCH", str(epoch)).replace("LOSS", f"{0.001 + 0.01 / epoch:.5f}")
-        if epoch == epochs // 2:
-            start = lines.rfind("\n", 0, -1) + 1
-            lines = lines[:start] + json.dumps(train(epoch, epoch_length, loss=0.5)) + "\n"
-        parts.append(lines)
-        parts.append(json.dumps(val(epoch, round(0.73 * epoch / epochs, 6))) + "\n")
-    (folder / f"{STAMP}.log.json").write_text("".join(parts), encoding="utf-8")
-    (folder / f"{STAMP}.log").write_text(
-        f"Epoch [1][1/{epoch_length}] max: {epochs} epochs\n", encoding="utf-8"
-    )
-    return epochs * epoch_length

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dashboard_runs import STAMP, append, train, write_million, write_run
+from dashboard_runs import STAMP, append, train, write_run
 
-from sdpose.dashboard.find_runs import run_id
+from sdpose.dashboard.watched_run import run_id
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install 'sdpose[dev]'")
 CHROMIUM = os.environ.get("SDPOSE_CHROMIUM") or next(
@@ -272,34 +272,3 @@ def test_a_folder_that_is_deleted_while_it_is_looked_at(
     shutil.rmtree(run)
     wait_until(page, lambda: "folder gone" in page.inner_text("#run-head"))
     assert legend(page, "loss")["iteration"] == "30"
-
-
-@pytest.mark.slow
-def test_a_million_rows_open(
-    tmp_path: Path,
-    served: Callable[..., str],
-    open_page: Callable[..., Any],
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    write_million(tmp_path / "run")
-    address = served(tmp_path)
-    started_at = time.monotonic()
-    page = open_page(address)
-    first_s = time.monotonic() - started_at
-    wait_until(page, lambda: "reading the log" not in page.inner_text("#run-head"), seconds=150)
-    read_s = time.monotonic() - started_at
-    started_at = time.monotonic()
-    open_page(address)
-    again_s = time.monotonic() - started_at
-    started_at = time.monotonic()
-    page.fill("#from", "500000")
-    page.fill("#to", "510000")
-    with page.expect_response(lambda response: "from=500000&to=510000" in response.url):
-        page.keyboard.press("Tab")
-    zoom_s = time.monotonic() - started_at
-    with capsys.disabled():
-        print(
-            f"\n1 M rows: first opened in {first_s:.2f} s (a sample), all read after {read_s:.1f} s, "
-            f"opened again in {again_s:.2f} s, looked closer in {zoom_s:.2f} s"
-        )
-    assert again_s < 20

@@ -10,13 +10,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from dashboard_runs import STAMP, append, train, val, write_million, write_run
+from dashboard_runs import STAMP, append, train, val, write_run
 
-from sdpose.dashboard.curves import broken, inside, smoothed, thin
-from sdpose.dashboard.find_runs import find_runs
+from benchmarks.watch import FULL_EPOCHS, write_log
+from sdpose.dashboard.curves import inside, smoothed
 from sdpose.dashboard.own_log import OwnLog
 from sdpose.dashboard.watched_run import WatchedRun
 from sdpose.monitor.readers import read_log
+from sdpose.monitor.readers.find_runs import find_runs
+from sdpose.monitor.thinning import broken, thin
 
 
 def read(log: OwnLog) -> dict[tuple[str, str], list[float]]:
@@ -148,14 +150,15 @@ def test_a_killed_training_is_silent_after_a_while(tmp_path: Path) -> None:
     assert run.summary()["changed_at"] == pytest.approx(long_ago, abs=1)
 
 
-def test_runs_are_found_below_folders_and_folders_of_runs_are_not_searched(tmp_path: Path) -> None:
+def test_runs_are_found_below_folders_and_runs_and_not_where_a_run_put_things_away(tmp_path: Path) -> None:
     write_run(tmp_path / "a" / "run")
     write_run(tmp_path / "a" / "run" / "left_0")
+    write_run(tmp_path / "a" / "run" / "below")
     write_run(tmp_path / ".hidden" / "run")
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "results.csv").write_text("epoch,train/loss\n1,0.5\n", encoding="utf-8")
-    found = {path.relative_to(tmp_path).as_posix(): own for _, path, own in find_runs([tmp_path])}
-    assert found == {"a/run": True, "b": False}
+    found = {path.relative_to(tmp_path).as_posix(): own for path, own in find_runs([tmp_path])}
+    assert found == {"a/run": True, "a/run/below": True, "b": False}
 
 
 @pytest.mark.parametrize("size", [0, 1, 2, 10, 11, 999, 1000, 12_345])
@@ -200,7 +203,7 @@ def test_a_range_has_one_point_more_on_either_side() -> None:
 def test_a_million_rows_are_shown_before_they_are_read(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    num_rows = write_million(tmp_path / "run")
+    num_rows = write_log(tmp_path / "run", epochs=FULL_EPOCHS)
     log = OwnLog(tmp_path / "run")
     started_at = time.monotonic()
     log.refresh(budget_s=0.1)
@@ -208,7 +211,7 @@ def test_a_million_rows_are_shown_before_they_are_read(
     sampled_s = time.monotonic() - started_at
     assert log.overview
     assert len(sample["train", "loss"].values) > 5000
-    assert len(sample["val", "AP"].values) == 300, "evaluations are too few to be sampled"
+    assert len(sample["val", "AP"].values) == FULL_EPOCHS, "evaluations are too few to be sampled"
     assert sampled_s < 10
     values = read(log)["train", "loss"]
     read_s = time.monotonic() - started_at

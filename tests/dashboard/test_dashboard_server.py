@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -20,11 +21,12 @@ from starlette.testclient import TestClient
 
 from sdpose.cli.main import main
 from sdpose.dashboard.answers import group_of
-from sdpose.dashboard.find_runs import run_id
 from sdpose.dashboard.server import make_app
+from sdpose.dashboard.watched_run import run_id
 from sdpose.dashboard.watcher import Watcher
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 20
+JPEG = b"\xff\xd8\xff\xe0" + b"\0" * 20
 
 
 @pytest.fixture
@@ -228,6 +230,14 @@ def test_only_real_pictures_under_their_names_are_shown(client: TestClient, tmp_
     assert client.get(address).status_code == 404
     (folder / "predictions.png").write_bytes(PNG)
     assert client.get(address).content == PNG
+    # What a training writes after each evaluation; the newest is shown.
+    newest = folder / "evaluations" / "newest.jpg"
+    newest.parent.mkdir()
+    newest.write_bytes(JPEG)
+    os.utime(folder / "predictions.png", (1.0, 1.0))
+    answer = client.get(address)
+    assert (answer.content, answer.headers["content-type"]) == (JPEG, "image/jpeg")
+    assert client.get(f"/api/runs/{first(tmp_path)}").json()["picture"]["name"] == "evaluations/newest.jpg"
 
 
 @pytest.mark.parametrize(

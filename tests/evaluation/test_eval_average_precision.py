@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from drawn_results import annotations, as_results, by_pycocotools, jittered, person
 
+from sdpose.evaluation import average_precision
 from sdpose.evaluation.average_precision import SIZES, Ranking, rank_by_size
 from sdpose.evaluation.coco_ap import score_results
 from sdpose.skeleton import COCO17
@@ -131,6 +132,20 @@ def test_a_multiset_equals_pycocotools_on_repeated_images(seed: int) -> None:
     counts = np.random.RandomState(seed).randint(0, 4, len(truth["images"]))
     expected = by_pycocotools(*repeated(truth, results, counts.tolist()), SIGMAS)
     np.testing.assert_allclose(ten_numbers(ranking_of(truth, results), counts), expected, rtol=0, atol=1e-9)
+
+
+def test_many_draws_at_once_equal_each_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    truth = drawn_truth(3)
+    ranking = ranking_of(truth, drawn_results(truth, 3))
+    counts = np.random.RandomState(3).randint(0, 3, (40, ranking.num_images))
+    counts[7] = 0  # nobody to find
+    for group in range(len(SIZES)):
+        alone = [ranking.average_precision(each, group) for each in counts]
+        assert ranking.average_precisions(counts, group).tolist() == alone
+        with monkeypatch.context() as patched:
+            patched.setattr(average_precision, "_MOST_WEIGHTS", 1)
+            assert ranking.average_precisions(counts, group).tolist() == alone
+    assert alone[7] == -1.0
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
+import cv2
 import pytest
 from tiny_runs import one_error, python, type_in, write_config
 
@@ -206,7 +207,8 @@ def test_nothing_in_a_run_can_put_tags_on_its_page(straight: Path, tmp_path: Pat
     sdpose("report", folder)
     page = Page(folder / "report.html")
     assert page.open == []
-    assert page.names() & {"script", "img", "b"} == set()
+    assert page.names() & {"script", "b"} == set()
+    assert all(str(picture["src"]).startswith("data:image/jpeg;base64,") for picture in pictures_on(page))
     assert not any(name.startswith("on") for _, attributes in page.tags for name in attributes)
     assert page.text.count("<script>alert(1)</script>") > 10
     sdpose("report", folder, "--md")
@@ -215,24 +217,82 @@ def test_nothing_in_a_run_can_put_tags_on_its_page(straight: Path, tmp_path: Pat
     assert re.search(r"(?<!\\)<", outside_code) is None
 
 
-def test_worst_samples_are_drawn_once_there_are_predictions(
+def persons_of(people: Path) -> int:
+    """How many persons of the validation set count."""
+    truth = json.loads((people / "annotations" / "person_keypoints_val2017.json").read_text(encoding="utf-8"))
+    return sum(bool(each["num_keypoints"] and not each["iscrowd"]) for each in truth["annotations"])
+
+
+def pictures_on(page: Page) -> list[dict[str, str | None]]:
+    return [attributes for tag, attributes in page.tags if tag == "img"]
+
+
+def test_a_fresh_run_has_its_worst_samples_and_the_ap_of_each_joint(
     straight: Path, straight_config: Path, people: Path, tmp_path: Path
 ) -> None:
-    truth = json.loads((people / "annotations" / "person_keypoints_val2017.json").read_text(encoding="utf-8"))
-    counted = [each for each in truth["annotations"] if each["num_keypoints"] and not each["iscrowd"]]
+    page = Page(straight / "report.html")
+    assert len(pictures_on(page)) == min(persons_of(people), 24) > 10
+    assert all(picture["alt"] for picture in pictures_on(page))
+    assert "in the evaluation after epoch 1;" in page.text
+    # What `sdpose test` of the best checkpoint finds is the same.
+    folder = tmp_path / "tested"
+    sdpose("test", straight_config, straight / "best_AP_epoch_1.pth", "--work-dir", folder, "--analyse")
+    joints = json.loads((folder / "analysis.json").read_text(encoding="utf-8"))["joints"]
+    for joint in ("nose", "left_hip"):
+        row = joints[joint]
+        assert f"{joint}{row['AP']:.3f} [{row['AP_low']:.3f}, {row['AP_high']:.3f}]" in page.text
+
+
+def test_a_training_keeps_the_predictions_and_a_picture_of_its_evaluations(straight: Path) -> None:
+    folder = straight / "evaluations"
+    names = {path.name for path in folder.iterdir()}
+    kept = {"predictions_epoch_1.npz", "predictions_epoch_2.npz"}
+    assert names == {"epoch_1.npz", "epoch_2.npz", "newest.jpg"} | kept
+    picture = cv2.imread(str(folder / "newest.jpg"))
+    assert picture is not None
+    assert (folder / "newest.jpg").stat().st_size < 300_000
+    # Six pairs: paper between drawn people, so it is no single colour.
+    assert picture.std() > 20
+
+
+def test_a_picture_that_cannot_be_made_is_one_line_and_changes_nothing(people: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "people"
+    shutil.copytree(people, broken)
+    (first, *_) = sorted((broken / "val2017").iterdir())
+    first.write_bytes(b"no image")
+    ended = python("tools/train.py", write_config(tmp_path, broken), "--seed", "1")
+    assert ended.code == 0, ended
+    log = (tmp_path / "work" / "latest.log").read_text(encoding="utf-8")
+    said = [line for line in log.splitlines() if "no picture of this evaluation's predictions" in line]
+    assert len(said) == 1, "said once, not after each of the two evaluations"
+    assert f"{first}: the image cannot be decoded" in said[0]
+    assert not (tmp_path / "work" / "evaluations" / "newest.jpg").exists()
+    assert (tmp_path / "work" / "evaluations" / "predictions_epoch_2.npz").exists()
+    page = Page(tmp_path / "work" / "report.html")
+    assert f"No pictures: {first} cannot be read." in page.text
+
+
+def test_without_predictions_of_its_own_a_report_takes_those_of_a_test(
+    straight: Path, straight_config: Path, people: Path, tmp_path: Path
+) -> None:
     folder = tmp_path / "run"
     shutil.copytree(straight, folder, symlinks=True)
-    before = Page(folder / "report.html")
-    assert "A run keeps no predictions" in before.text
-    assert "img" not in before.names()
+    (folder / "evaluations" / "predictions_epoch_1.npz").unlink()
+    sdpose("report", folder)
+    text = Page(folder / "report.html").text
+    assert "these are the newest that are kept, of epoch 2" in text
+    assert "--analyse" in text, "AP of each joint is that of the best evaluation or none"
+    (folder / "evaluations" / "predictions_epoch_2.npz").unlink()
+    sdpose("report", folder)
+    page = Page(folder / "report.html")
+    assert "No predictions are kept here" in page.text
+    assert pictures_on(page) == []
     sdpose("test", straight_config, folder / "best_AP_epoch_1.pth", "--work-dir", folder, "--analyse")
     sdpose("report", folder)
-    pictures = [attributes for tag, attributes in Page(folder / "report.html").tags if tag == "img"]
-    assert len(pictures) == min(len(counted), 24) > 10
-    assert all(picture["alt"] for picture in pictures)
-    table = json.loads((folder / "analysis.json").read_text(encoding="utf-8"))["joints"]["nose"]
-    text = Page(folder / "report.html").text
-    assert f"{table['AP']:.3f} [{table['AP_low']:.3f}, {table['AP_high']:.3f}]" in text
+    page = Page(folder / "report.html")
+    assert "in result_keypoints.json" in page.text
+    assert len(pictures_on(page)) == min(persons_of(people), 24)
+    assert "from analysis.json" in page.text
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '[{"image_id": 1}]', '{"a": 1}'])
@@ -241,11 +301,18 @@ def test_damaged_predictions_are_said_and_the_rest_is_shown(
 ) -> None:
     folder = tmp_path / "run"
     shutil.copytree(straight, folder, symlinks=True)
+    for kept in (folder / "evaluations").glob("predictions_*"):
+        kept.unlink()
     (folder / "result_keypoints.json").write_text(content, encoding="utf-8")
+    if content == "":
+        # The run's own, cut short.
+        whole = (straight / "evaluations" / "predictions_epoch_1.npz").read_bytes()
+        (folder / "evaluations" / "predictions_epoch_1.npz").write_bytes(whole[:200])
     sdpose("report", folder)
     page = Page(folder / "report.html")
     assert "left_wrist" in page.text
     assert "img" not in page.names() or content == "[]"
+    assert "No pictures: not usable" in page.text or content == "[]"
 
 
 def test_a_run_that_failed_leaves_a_page_too(people: Path, tmp_path: Path) -> None:

@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Any
 
 _MAX_BYTES = 2**20
+# Where a run lies is no difference between runs.
+_NO_DIFFERENCE = frozenset(["work_dir", "exp_name", "date", "exp_description"])
 
 
 def config_path(folder: Path) -> Path | None:
     """The resolved config that a run leaves beside its log; of several the newest."""
     try:
         found = [path for path in folder.glob("*.py") if path.is_file()]
-        return max(found, key=lambda path: path.stat().st_mtime, default=None)
+        return max(found, key=lambda path: (path.stat().st_mtime, path.name), default=None)
     except OSError:
         return None
 
@@ -69,7 +71,7 @@ def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
     for name, value in settings.items():
         if isinstance(value, Mapping) and value:
             lines.update(flat(value, f"{prefix}{name}."))
-        elif isinstance(value, list) and any(isinstance(member, Mapping) for member in value):
+        elif isinstance(value, list | tuple) and any(isinstance(member, Mapping) for member in value):
             members = {str(index): member for index, member in enumerate(value)}
             lines.update(flat(members, f"{prefix}{name}."))
         else:
@@ -78,7 +80,12 @@ def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
 
 
 def differences(configs: list[dict[str, str]]) -> list[tuple[str, list[str | None]]]:
-    """(name, its value in each config) of every setting that is not the same in all; None where it is not set."""
-    names = dict.fromkeys(name for config in configs for name in config)
+    """(name, its value in each config) of every setting that is not the same in all; None where it is not set.
+
+    `configs` as `flat` gives them. Where a run lies and what it is called does not count.
+    """
+    names = dict.fromkeys(
+        name for config in configs for name in config if name.split(".")[0] not in _NO_DIFFERENCE
+    )
     rows = [(name, [config.get(name) for config in configs]) for name in names]
     return [(name, values) for name, values in rows if len(set(values)) > 1]
