@@ -60,7 +60,11 @@ def run(args: argparse.Namespace) -> int:
 
     media = find_media(args.inputs)
     boxes = BoxFile(args.boxes, score_threshold=args.box_thr) if args.boxes else None
-    detector = OnnxDetector(args.detector, score_threshold=args.box_thr) if args.detector else None
+    detector = (
+        OnnxDetector(args.detector, score_threshold=args.box_thr, on_gpu=args.device != "cpu")
+        if args.detector
+        else None
+    )
     if boxes is not None and any(medium.kind != "image" for medium in media):
         raise SdposeError("--boxes names boxes by image; for films and cameras give a --detector")
     predictor = Predictor(
