@@ -132,6 +132,8 @@ def _person_class(path: Path, metadata: Mapping[str, str]) -> int:
     if not isinstance(names, (dict, list)) or not names:
         return 0
     by_number = names if isinstance(names, dict) else dict(enumerate(names))
+    if all(str(name) in (str(number), f"class{number}") for number, name in by_number.items()):
+        return 0  # Ultralytics' placeholders
     if len(by_number) == 1:  # whatever it is called, its maker means who is to be found
         return int(next(iter(by_number)))
     for number, name in by_number.items():

@@ -266,6 +266,7 @@ COCO_NAMES = {0: "person", 1: "bicycle"}
         ({"names": "{0: 'car', 1: 'bus', 2: 'Person'}"}, {"num_classes": 3, "person": 2}, 2),
         ({"names": "['player']"}, {"num_classes": 1}, 0),
         ({"names": "{0: 'person'}", "task": "pose"}, {"num_classes": 52}, 0),
+        ({"names": "{0: '0', 1: '1'}"}, {"num_classes": 2}, 0),
         ({"names": "not a table"}, {}, 0),
     ],
 )
