@@ -43,7 +43,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "trained_model": (BELOW_FIT | {"assemble"}, {"torch"}),
     "predict": (
         BELOW_FIT | {"assemble", "trained_model"},
-        {"numpy", "torch", "cv2", "supervision", "onnxruntime"},
+        {"numpy", "torch", "cv2", "supervision", "onnx", "onnxruntime"},
     ),
     "export": (
         BELOW_FIT | {"assemble", "predict", "trained_model"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -24,9 +25,7 @@ def add_parser(subparsers: Any) -> None:
         "--out", type=Path, default=Path("predictions"), help="folder for all that is written (predictions)"
     )
     source = parser.add_mutually_exclusive_group()
-    source.add_argument(
-        "--boxes", type=Path, help="JSON with the persons' boxes (COCO annotations or detections)"
-    )
+    source.add_argument("--boxes", type=Path, help="JSON with the persons' boxes, by image or frame")
     source.add_argument("--detector", type=Path, help="ONNX file of a person detector (YOLOX, RTMDet, YOLO)")
     parser.add_argument(
         "--box-thr", type=float, default=0.3, metavar="S", help="boxes with a lower score are left out (0.3)"
@@ -48,21 +47,31 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Exit code 0 when every file was used, 1 when some were passed over, 2 for a mistake, 130 or 143 when stopped."""
+    # OpenCV and FFmpeg write pages to the terminal about a missing camera or a broken film; one line is ours.
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     from sdpose.cli.console import JobConsole
     from sdpose.errors import SdposeError
     from sdpose.predict.box_file import BoxFile
     from sdpose.predict.job import Job, JobSettings
-    from sdpose.predict.journal import JOURNAL, Journal
+    from sdpose.predict.journal import JOURNAL, Journal, file_identity
     from sdpose.predict.media import find_media
     from sdpose.predict.onnx_detector import OnnxDetector
     from sdpose.predict.predictor import Predictor
     from sdpose.training.signals import StopRequest
 
+    for name, value in (("--frames", args.frames), ("--batch-size", args.batch_size)):
+        if value is not None and value < 1:
+            raise SdposeError(f"{name} {value}; expected at least 1")
     media = find_media(args.inputs)
     boxes = BoxFile(args.boxes, score_threshold=args.box_thr) if args.boxes else None
-    detector = OnnxDetector(args.detector, score_threshold=args.box_thr) if args.detector else None
-    if boxes is not None and any(medium.kind != "image" for medium in media):
-        raise SdposeError("--boxes names boxes by image; for films and cameras give a --detector")
+    detector = (
+        OnnxDetector(args.detector, score_threshold=args.box_thr, on_gpu=args.device != "cpu")
+        if args.detector
+        else None
+    )
+    if boxes is not None and any(medium.kind == "camera" for medium in media):
+        raise SdposeError("--boxes names boxes by image and frame; for a camera give a --detector")
     predictor = Predictor(
         args.weights,
         config=args.config,
@@ -71,12 +80,17 @@ def run(args: argparse.Namespace) -> int:
         batch_size=args.batch_size,
     )
     made_with = {
-        "weights": str(Path(args.weights).resolve()),
-        "boxes": str(args.boxes or args.detector or "whole images"),
+        "weights": file_identity(Path(args.weights)),
+        "config": file_identity(Path(args.config)) if args.config else None,
+        "boxes": file_identity(args.boxes or args.detector)
+        if args.boxes or args.detector
+        else "whole images",
         "box_thr": args.box_thr,
         "flip_test": predictor.flip_test,
         "track": not args.no_track,
         "smooth": not args.no_smooth,
+        "frames": args.frames,
+        "drawn above": None if args.no_draw else args.kpt_thr,
     }
     try:
         journal = Journal(args.out, made_with, again=args.again)

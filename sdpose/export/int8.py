@@ -56,8 +56,37 @@ def quantised(
     content: bytes, trained: TrainedModel, facts: ModelFacts, crops: Tensor, recipe: Recipe
 ) -> bytes:
     """The ONNX file `content` with the recipe's layers in int8; crops (N, H, W, 3) uint8 RGB give the ranges."""
+    from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType
+
+    return statically_quantised(
+        content,
+        trained,
+        facts,
+        crops,
+        left_out=lambda model: [node.name for node in _left_out(model, recipe)],
+        quant_format=QuantFormat.QDQ,
+        op_types_to_quantize=["Conv", "MatMul"],
+        per_channel=True,
+        reduce_range=True,
+        activation_type=QuantType.QUInt8,
+        weight_type=QuantType.QInt8,
+        calibrate_method=CalibrationMethod.Percentile,
+        extra_options={"CalibPercentile": _PERCENTILE},
+    )
+
+
+def statically_quantised(
+    content: bytes,
+    trained: TrainedModel,
+    facts: ModelFacts,
+    crops: Tensor,
+    *,
+    left_out: Callable[[Any], list[str]] = lambda model: [],
+    **settings: Any,
+) -> bytes:
+    """The same with any settings of onnxruntime's `quantize_static`; `left_out`: the model -> names of float nodes."""
     import onnx
-    from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
+    from onnxruntime.quantization import quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     with tempfile.TemporaryDirectory() as folder, _quiet():
@@ -66,20 +95,12 @@ def quantised(
         )
         source.write_bytes(content)
         quant_pre_process(source, prepared, skip_symbolic_shape=True)
-        left_out = [node.name for node in _left_out(onnx.load(prepared), recipe)]
         quantize_static(
             prepared,
             target,
             _Calibration(trained, facts, crops),
-            quant_format=QuantFormat.QDQ,
-            op_types_to_quantize=["Conv", "MatMul"],
-            nodes_to_exclude=left_out,
-            per_channel=True,
-            reduce_range=True,
-            activation_type=QuantType.QUInt8,
-            weight_type=QuantType.QInt8,
-            calibrate_method=CalibrationMethod.Percentile,
-            extra_options={"CalibPercentile": _PERCENTILE},
+            nodes_to_exclude=left_out(onnx.load(prepared)),
+            **settings,
         )
         return finished(onnx.load(target), replace(facts, numbers="int8"))
 

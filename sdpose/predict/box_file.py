@@ -72,6 +72,14 @@ class BoxFile:
         found = self._boxes.get(path.name)
         return found if found is not None else self._boxes.get(_key(path.stem))
 
+    def knows_film(self, name: str) -> bool:
+        """Whether it has boxes for frames of a film: they are called 'film.mp4#000001', as in the results."""
+        return any(key.startswith(f"{Path(name).name}#") for key in self._boxes)
+
+    def boxes_of_frame(self, name: str) -> Boxes:
+        """(P, 5) of a frame; none where the file does not name it."""
+        return self._boxes.get(Path(name).name, np.zeros((0, 5), np.float32))
+
     def image_id(self, path: Path) -> int | str:
         """The number that COCO results call the image by: the file's, else that in its name, else its name."""
         known = self._ids.get(path.name)

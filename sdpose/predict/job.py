@@ -19,6 +19,8 @@ from sdpose.predict.poses import Poses
 from sdpose.predict.predictor import Predictor
 from sdpose.predict.tracking import PoseTracker
 
+_WRITABLE = (".jpg", ".jpeg", ".png", ".webp")
+
 
 class Detector(Protocol):
     """An image (H, W, 3) uint8 BGR -> boxes (P, 5): left, top, width, height in its pixels, and score."""
@@ -83,9 +85,9 @@ class Job:
 
     def run(self, media: Sequence[Medium]) -> Outcome:
         """All of it; images share batches."""
-        images = [medium for medium in media if medium.kind == "image"]
         if self.boxes is not None:
-            images = self._known(images, self.boxes)
+            media = self._known(media, self.boxes)
+        images = [medium for medium in media if medium.kind == "image"]
         fresh = [medium for medium in images if medium.name not in self.journal.done]
         self.outcome.num_before = len(images) - len(fresh)
         self._images(fresh)
@@ -119,16 +121,25 @@ class Job:
                 self._write_drawing(self.settings.out / "drawn" / medium.name, poses, image)
             self.progress.advance(number + len(self.outcome.problems), len(media), medium.name)
 
-    def _known(self, images: list[Medium], boxes: BoxFile) -> list[Medium]:
+    def _known(self, media: Sequence[Medium], boxes: BoxFile) -> list[Medium]:
         """A box file may be of a part of the folder; of none of it is a mistake."""
-        known = [medium for medium in images if boxes.boxes_of(medium.path) is not None]
-        if images and not known:
-            raise SdposeError(
-                f"{boxes.path} knows none of the {len(images)} images, such as {images[0].name}; is it of another set?"
+        known = [
+            medium
+            for medium in media
+            if (
+                boxes.boxes_of(medium.path) is not None
+                if medium.kind == "image"
+                else boxes.knows_film(medium.name)
             )
-        if len(known) < len(images):
-            left_out = len(images) - len(known)
-            self.progress.line(f"{left_out} images are not in {boxes.path} and are left out")
+        ]
+        if not known:
+            raise SdposeError(
+                f"{boxes.path} knows none of the {len(media)} inputs, such as {media[0].name}; is it of another set? "
+                "Frames of films are called film.mp4#000001"
+            )
+        if len(known) < len(media):
+            left_out = len(media) - len(known)
+            self.progress.line(f"{left_out} inputs are not in {boxes.path} and are left out")
         return known
 
     def _boxes(self, path: Path, image: Image) -> Any:
@@ -137,57 +148,68 @@ class Job:
         return self.detector(image) if self.detector is not None else None
 
     def _film(self, medium: Medium) -> None:
-        if self.journal.done.get(f"{medium.name}#end"):
+        end = f"{medium.name}#end"
+        if end in self.journal.done:
             self.outcome.num_before += 1
+            if problem := self.journal.done[end].get("problem"):
+                self._problem(problem)
             return
         try:
             film = Film(medium)
         except SdposeError as error:
             self._problem(str(error))
             return
-        writer: _FilmWriter | None = None
-        tracker = PoseTracker(smooth=self.settings.smooth) if self.settings.track else None
-        number = 0
+        canvas = _FilmWriter(self._film_path(medium), film.fps) if self.settings.draw else None
         try:
-            for number, frame in enumerate(film, start=1):
-                if self.stop() or (self.settings.max_frames and number > self.settings.max_frames):
-                    break
-                boxes = self.detector(frame) if self.detector is not None else None
-                poses = self.predictor(frame, boxes)
-                if tracker is not None:
-                    poses = tracker.update(poses, 1.0 / film.fps)
-                name = f"{medium.name}#{number:06d}"
-                self.journal.add({"file": name, "persons": poses.to_coco(name)})
-                self._count(poses)
-                if self.settings.draw:
-                    writer = writer or _FilmWriter(self._film_path(medium), frame, film.fps)
-                    writer.write(
-                        _numbered(poses, poses.draw(frame, score_threshold=self.settings.score_threshold))
-                    )
-                self.progress.advance(number, film.num_frames, medium.name)
-            if number == 0:
-                self._problem(f"{medium.path}: has no frame that can be decoded")
-            elif not self.stop():
-                self.journal.add({"file": f"{medium.name}#end", "persons": []})
+            num_frames = self._frames(medium, film, canvas)
+            if self.stop():
+                return
+            limit = self.settings.max_frames
+            problem = None if limit and num_frames >= limit else film.missing(num_frames)
+            if num_frames == 0:
+                problem = f"{medium.path}: has no frame that can be decoded; is it damaged?"
+            if problem:
+                self._problem(problem)
+            if canvas is not None:
+                canvas.finish()
+            self.journal.add({"file": end, "persons": [], **({"problem": problem} if problem else {})})
         finally:
             film.close()
-            if writer is not None:
-                writer.close()
+            if canvas is not None:
+                canvas.discard()
+
+    def _frames(self, medium: Medium, film: Film, canvas: _FilmWriter | None) -> int:
+        """Goes through a film; the number of frames done."""
+        tracker = PoseTracker(smooth=self.settings.smooth) if self.settings.track else None
+        number = 0
+        for number, frame in enumerate(film, start=1):
+            name = f"{medium.name}#{number:06d}"
+            poses = self.predictor(frame, self._boxes_of_frame(name, frame))
+            if tracker is not None:
+                poses = tracker.update(poses, 1.0 / film.fps)
+            self.journal.add({"file": name, "persons": poses.to_coco(name)})
+            self._count(poses)
+            if canvas is not None:
+                drawn = poses.draw(frame, score_threshold=self.settings.score_threshold)
+                canvas.write(_numbered(poses, drawn))
+            self.progress.advance(number, film.num_frames, medium.name)
+            if self.stop() or number == self.settings.max_frames:
+                break
+        return number
+
+    def _boxes_of_frame(self, name: str, frame: Image) -> Any:
+        if self.boxes is not None:
+            return self.boxes.boxes_of_frame(name)
+        return self.detector(frame) if self.detector is not None else None
 
     def _film_path(self, medium: Medium) -> Path:
-        stem = (
-            medium.name.replace(" ", "_")
-            if medium.kind == "camera"
-            else str(Path(medium.name).with_suffix(""))
-        )
-        return self.settings.out / "drawn" / f"{stem}.mp4"
+        name = medium.name.replace(" ", "_")
+        return self.settings.out / "drawn" / (name if name.lower().endswith(".mp4") else f"{name}.mp4")
 
     def _write_drawing(self, path: Path, poses: Poses, image: Image) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         drawn = poses.draw(image, score_threshold=self.settings.score_threshold)
-        target = (
-            path if path.suffix.lower() in (".jpg", ".jpeg", ".png", ".webp") else path.with_suffix(".jpg")
-        )
+        target = path if path.suffix.lower() in _WRITABLE else path.with_name(f"{path.name}.jpg")
         if not cv2.imwrite(str(target), drawn):
             raise SdposeError(f"cannot write {target}; free some space or choose another --out")
 
@@ -203,22 +225,34 @@ class Job:
 class _FilmWriter:
     """An MP4 that gets its name when it is whole."""
 
-    def __init__(self, path: Path, frame: Image, fps: float) -> None:
+    def __init__(self, path: Path, fps: float) -> None:
         self.path = path
+        self.fps = fps
         self._unfinished = path.with_name(f"unfinished_{path.name}")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        height, width = frame.shape[:2]
-        code = cv2.VideoWriter.fourcc(*"mp4v")
-        self._writer = cv2.VideoWriter(str(self._unfinished), code, fps, (width, height))
-        if not self._writer.isOpened():
-            raise SdposeError(f"cannot write {path}; try --no-draw, or another --out")
+        self._writer: cv2.VideoWriter | None = None
 
     def write(self, frame: Image) -> None:
+        """The next frame; the first one says how large all are."""
+        if self._writer is None:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            height, width = frame.shape[:2]
+            code = cv2.VideoWriter.fourcc(*"mp4v")
+            self._writer = cv2.VideoWriter(str(self._unfinished), code, self.fps, (width, height))
+            if not self._writer.isOpened():
+                raise SdposeError(f"cannot write {self.path}; try --no-draw, or another --out")
         self._writer.write(frame)
 
-    def close(self) -> None:
-        self._writer.release()
-        self._unfinished.replace(self.path)
+    def finish(self) -> None:
+        """All frames are in it."""
+        if self._writer is not None:
+            self._writer.release()
+            self._unfinished.replace(self.path)
+
+    def discard(self) -> None:
+        """Take away what was not finished."""
+        if self._writer is not None:
+            self._writer.release()
+            self._unfinished.unlink(missing_ok=True)
 
 
 def _numbered(poses: Poses, canvas: Image) -> Image:

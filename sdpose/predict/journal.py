@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -96,6 +97,14 @@ class Journal:
                     *person["bbox"],
                     *person["keypoints"],
                 ]
+
+
+def file_identity(path: Path) -> str:
+    """Name and content of a file, for the settings that predictions are made with: `latest.pth` changes."""
+    try:
+        return f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()[:12]}"
+    except OSError as error:
+        raise SdposeError(f"{path}: cannot be read: {error.strerror}") from error
 
 
 def _line(entry: Mapping[str, Any]) -> bytes:

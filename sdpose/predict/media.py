@@ -37,13 +37,21 @@ def find_media(inputs: Sequence[str]) -> list[Medium]:
     An input is a file, a folder (searched through), a pattern such as 'shots/*.jpg', or a camera: 0, 1 ...
     """
     found: dict[str, Medium] = {}
+    names: dict[str, Medium] = {}
     for text in inputs:
         media = list(_media_of(text))
         if not media:
             raise SdposeError(
                 f"{text}: no image or film in it; looked for {', '.join(sorted(IMAGE_SUFFIXES | VIDEO_SUFFIXES))}"
             )
-        found.update((str(medium.path), medium) for medium in media)
+        for medium in media:
+            found[str(medium.path)] = medium
+            namesake = names.setdefault(medium.name, medium)
+            if namesake.path != medium.path:
+                raise SdposeError(
+                    f"{namesake.path} and {medium.path} would both be '{medium.name}' in the results; give the folder "
+                    "above them, or predict them one after the other with different --out"
+                )
     return list(found.values())
 
 
@@ -64,10 +72,21 @@ def _media_of(text: str) -> Iterator[Medium]:
     matches = sorted(glob.glob(text, recursive=True))  # noqa: PTH207 - Path.glob refuses absolute patterns
     if not matches:
         raise SdposeError(f"{text}: no such file or folder, and no file fits it as a pattern")
-    for match in matches:
-        kind = _kind(Path(match))
-        if kind is not None:
-            yield Medium(kind, Path(match).name, Path(match))
+    fixed = _before_wildcards(path)
+    for match in map(Path, matches):
+        kind = _kind(match)
+        if kind is not None and match.is_file():
+            yield Medium(kind, match.relative_to(fixed).as_posix(), match)
+
+
+def _before_wildcards(pattern: Path) -> Path:
+    """The folder in which a pattern begins to vary."""
+    fixed = Path()
+    for part in pattern.parent.parts:
+        if glob.has_magic(part):
+            break
+        fixed /= part
+    return fixed
 
 
 def _kind(path: Path) -> Kind | None:
@@ -76,14 +95,14 @@ def _kind(path: Path) -> Kind | None:
 
 
 def read_image(path: Path) -> Image:
-    """(H, W, 3) uint8 BGR, without EXIF rotation, as in training. Raises SdposeError if it is no image."""
+    """(H, W, 3) uint8 BGR, upright by its EXIF tag, as in training. Raises SdposeError if it is no image."""
     try:
         data = np.frombuffer(path.read_bytes(), np.uint8)
     except OSError as error:
         raise SdposeError(f"{path}: cannot be read: {error.strerror}") from error
-    image = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION) if len(data) else None
+    image = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
     if image is None:
-        raise SdposeError(f"{path}: is no image that OpenCV can decode")
+        raise SdposeError(f"{path}: is no image that OpenCV can decode; save it anew as JPEG or PNG")
     return np.asarray(image, np.uint8)
 
 
@@ -96,8 +115,11 @@ class Film:
         self.medium = medium
         self._capture = cv2.VideoCapture(source)
         if not self._capture.isOpened():
-            why = "no such camera" if medium.kind == "camera" else "is no film that OpenCV can decode"
-            raise SdposeError(f"{medium.path}: {why}")
+            raise SdposeError(
+                f"{medium.name}: no such camera; the first one is 0, and others may be using it"
+                if medium.kind == "camera"
+                else f"{medium.path}: is no film that OpenCV can decode; convert it, for example to MP4"
+            )
         fps = float(self._capture.get(cv2.CAP_PROP_FPS))
         self.fps = fps if 1.0 <= fps <= 1000.0 else _FALLBACK_FPS
         count = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
@@ -110,6 +132,15 @@ class Film:
             if not ok:
                 return
             yield np.asarray(frame, np.uint8)
+
+    def missing(self, num_decoded: int) -> str | None:
+        """What to say when the file claims clearly more frames than could be decoded. Counts are often off by one."""
+        if self.num_frames is None or num_decoded >= 0.99 * self.num_frames - 1:
+            return None
+        return (
+            f"{self.medium.path}: only {num_decoded} of {self.num_frames} frames could be decoded; the file is cut "
+            "off or damaged, copy it anew"
+        )
 
     def close(self) -> None:
         """Let the file or camera go."""

@@ -19,9 +19,7 @@ class OneEuroFilter:
     alike.
     """
 
-    def __init__(
-        self, *, min_cutoff_hz: float = 1.7, beta: float = 0.3, derivative_cutoff_hz: float = 1.0
-    ) -> None:
+    def __init__(self, *, min_cutoff_hz: float, beta: float, derivative_cutoff_hz: float = 1.0) -> None:
         self.min_cutoff_hz = min_cutoff_hz
         self.beta = beta
         self.derivative_cutoff_hz = derivative_cutoff_hz

@@ -80,7 +80,7 @@ class Poses:
     def to_supervision(self) -> Any:
         """`supervision.KeyPoints`. Raises SdposeError where that package is not installed."""
         try:
-            import supervision  # type: ignore[import-not-found]
+            import supervision
         except ImportError as error:
             raise SdposeError(
                 "to_supervision needs the package supervision: pip install supervision"

@@ -24,6 +24,7 @@ from sdpose.predict.poses import Poses
 from sdpose.trained_model import TrainedModel, load_trained_model
 
 Image = NDArray[np.uint8]
+_MAX_PIXELS_WAITING = 2**26
 
 
 class Network(Protocol):
@@ -81,15 +82,20 @@ class Predictor:
         return next(self.stream([(image, boxes)]))
 
     def stream(self, images: Iterable[tuple[Image, ArrayLike | None]]) -> Iterator[Poses]:
-        """Poses of many images, in their order; crops of several images share a batch."""
+        """Poses of many images, in their order; crops of several images share a batch.
+
+        A caller that keeps an image until its poses come never keeps more than some hundred megabytes.
+        """
         waiting: list[_Waiting] = []
         crops: list[Image] = []
+        num_pixels = 0
         for image, boxes in images:
             entry = self._cut(image, boxes, crops)
             waiting.append(entry)
-            if sum(len(each) for each in waiting) >= self.batch_size:
+            num_pixels += image.shape[0] * image.shape[1]
+            if max(len(crops), len(waiting)) >= self.batch_size or num_pixels >= _MAX_PIXELS_WAITING:
                 yield from self._finish(waiting, crops)
-                waiting, crops = [], []
+                waiting, crops, num_pixels = [], [], 0
         yield from self._finish(waiting, crops)
 
     def _cut(self, image: Image, boxes: ArrayLike | None, crops: list[Image]) -> _Waiting:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from sdpose.predict.one_euro import OneEuroFilter
 from sdpose.predict.poses import Poses
+from sdpose.predict.smoothing import PoseSmoothing
 
 Boxes = NDArray[np.float32]
 
@@ -18,7 +18,7 @@ class _Track:
     number: int
     box_xywh: Boxes
     unseen: int = 0
-    smoothing: OneEuroFilter = field(default_factory=OneEuroFilter)
+    smoothing: PoseSmoothing = field(default_factory=PoseSmoothing)
 
 
 class PoseTracker:
@@ -51,11 +51,12 @@ class PoseTracker:
         seen = []
         for row, box in enumerate(boxes):
             track = owners.get(row) or self._new(box)
-            track.box_xywh, track.unseen = box, 0
+            since_s, track.unseen = elapsed_s * (track.unseen + 1), 0
+            track.box_xywh = box
             numbers[row] = track.number
             if self.smooth:
                 size = float(np.sqrt(max(box[2] * box[3], 1.0)))
-                keypoints[row] = track.smoothing(keypoints[row], elapsed_s, scale=size)
+                keypoints[row] = track.smoothing(keypoints[row], poses.scores[row], since_s, size=size)
             seen.append(track)
         for track in self._tracks:
             if all(track is not each for each in seen):

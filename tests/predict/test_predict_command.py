@@ -15,7 +15,7 @@ from sdpose.cli.main import main
 from sdpose.data.synthetic import make_dataset
 from sdpose.errors import SdposeError
 from sdpose.predict.box_file import BoxFile
-from sdpose.predict.media import find_media
+from sdpose.predict.media import find_media, read_image
 
 DEMO = Path(__file__).parents[2] / "sdpose" / "weights" / "sdpose_demo.pth"
 
@@ -93,9 +93,9 @@ def test_bad_files_are_named_and_passed_over(
         (["no_such_folder"], "no such file or folder"),
         (["EMPTY"], "no image or film in it"),
         (["VAL", "--boxes", "NOT_JSON"], "is no JSON"),
-        (["VAL", "--boxes", "FOREIGN"], "knows none of the 4 images"),
+        (["VAL", "--boxes", "FOREIGN"], "knows none of the 4 inputs"),
         (["VAL", "--config", "no_config.py"], "no_config.py"),
-        (["VAL", "--batch-size", "0"], "batch_size=0"),
+        (["VAL", "--batch-size", "0"], "--batch-size 0; expected at least 1"),
         (["VAL", "--detector", "no_detector.onnx"], "onnx"),
     ],
 )
@@ -131,7 +131,7 @@ def test_a_film_gets_numbers_and_can_be_looked_at(people: Path, tmp_path: Path) 
     results = json.loads((tmp_path / "out" / "predictions.json").read_text(encoding="utf-8"))
     assert [entry["image_id"] for entry in results] == [f"walk.avi#{number:06d}" for number in range(1, 6)]
     assert {entry["track_id"] for entry in results} == {1}
-    drawn = cv2.VideoCapture(str(tmp_path / "out" / "drawn" / "walk.mp4"))
+    drawn = cv2.VideoCapture(str(tmp_path / "out" / "drawn" / "walk.avi.mp4"))
     assert int(drawn.get(cv2.CAP_PROP_FRAME_COUNT)) == 5
     drawn.release()
 
@@ -173,3 +173,61 @@ def test_patterns_and_folders_are_sorted_and_each_file_comes_once(tmp_path: Path
         (tmp_path / name).write_bytes(b"x")
     names = [medium.name for medium in find_media([str(tmp_path), str(tmp_path / "*.jpg")])]
     assert names == ["a.png", "b.jpg", "deep/c.JPG"]
+    assert [medium.name for medium in find_media([str(tmp_path / "*" / "c.*")])] == ["deep/c.JPG"]
+
+
+def test_two_inputs_of_one_name_are_refused(tmp_path: Path) -> None:
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "a.jpg").write_bytes(b"x")
+    with pytest.raises(SdposeError, match=r"one/a.jpg and .*two/a.jpg would both be 'a.jpg'"):
+        find_media([str(tmp_path / "one"), str(tmp_path / "two")])
+    assert [medium.name for medium in find_media([str(tmp_path)])] == ["one/a.jpg", "two/a.jpg"]
+    assert [medium.name for medium in find_media([str(tmp_path / "*" / "a.jpg")])] == [
+        "one/a.jpg",
+        "two/a.jpg",
+    ]
+
+
+def test_a_turned_photograph_is_stood_up_as_in_training(tmp_path: Path) -> None:
+    """Its EXIF tag says that the camera was held sideways: orientation 6, to be turned clockwise."""
+    lying = np.zeros((40, 60, 3), np.uint8)
+    lying[:, :30] = 255
+    _, jpeg = cv2.imencode(".jpg", lying)
+    exif = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"
+    content = bytes(jpeg)
+    (tmp_path / "a.jpg").write_bytes(
+        content[:2] + b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif + content[2:]
+    )
+    upright = read_image(tmp_path / "a.jpg")
+    assert upright.shape == (60, 40, 3)
+    assert upright[:25].min() > 200 and upright[35:].max() < 50
+
+
+def test_weights_that_changed_under_their_name_are_other_weights(
+    people: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    boxes = tmp_path / "boxes.json"
+    words = [people / "val2017", "--boxes", boxes, "--out", tmp_path / "out", "--no-draw"]
+    name = next((people / "val2017").iterdir()).name
+    boxes.write_text(json.dumps({name: [[1, 2, 30, 40]]}), encoding="utf-8")
+    assert predict(*words) == 0
+    boxes.write_text(json.dumps({name: [[1, 2, 30, 41]]}), encoding="utf-8")
+    assert predict(*words) == 2
+    assert "made with boxes='boxes.json " in capsys.readouterr().err
+    assert predict(*words[:-1], "--again") == 0
+
+
+def test_what_is_no_checkpoint_is_named(
+    people: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("weights.pth", "weights.onnx"):
+        (tmp_path / name).write_text("not weights", encoding="utf-8")
+        assert (
+            main(["predict", str(tmp_path / name), str(people / "val2017"), "--out", str(tmp_path / "out")])
+            == 2
+        )
+        err = capsys.readouterr().err
+        assert name in err
+        assert err.count("\n") == 1
+    assert not (tmp_path / "out").exists()

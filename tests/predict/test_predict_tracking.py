@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from sdpose.predict.one_euro import OneEuroFilter
 from sdpose.predict.poses import Poses
+from sdpose.predict.smoothing import PoseSmoothing
 from sdpose.predict.tracking import PoseTracker, box_overlaps
 from sdpose.skeleton import COCO17
 
@@ -52,24 +54,35 @@ def test_who_was_away_for_long_gets_a_new_number() -> None:
     assert ids(tracker.update(people((0, 0)), FRAME_S)) == [2]
 
 
-def test_a_still_joint_trembles_less() -> None:
-    rng = np.random.default_rng(1)
-    noisy = 100 + rng.normal(size=(300, 17, 2))
-    smooth = OneEuroFilter()
-    steady = np.array([smooth(frame, FRAME_S, scale=60.0) for frame in noisy])
-    assert steady[30:].std() < 0.55 * noisy[30:].std()
+def smoothed(joints: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(F, 17, 2) of a person of 60 pixels."""
+    smooth, scores = PoseSmoothing(), np.ones(17)
+    return np.array([smooth(frame, scores, FRAME_S, size=60.0) for frame in joints])
 
 
-def test_a_moving_joint_hardly_lags() -> None:
-    path = np.linspace(0, 600, 120)  # 150 pixels a second, person of 60
-    smooth = OneEuroFilter()
-    out = [float(smooth(np.array([x]), FRAME_S, scale=60.0)[0]) for x in path]
-    assert abs(out[-1] - path[-1]) < 20
-    assert out == sorted(out)
+def test_a_still_person_trembles_less() -> None:
+    noisy = 100 + np.random.default_rng(1).normal(size=(300, 17, 2))
+    assert smoothed(noisy)[30:].std() < 0.55 * noisy[30:].std()
+
+
+def test_a_walking_person_is_not_left_behind() -> None:
+    rng = np.random.default_rng(2)
+    path = np.linspace(0, 400, 120)[:, None, None] * [1.0, 0.0]  # 100 pixels a second
+    posture = rng.random((17, 2)) * [30, 120]
+    lag = smoothed(path + posture) - path - posture
+    assert np.abs(lag[30:]).max() < 0.01 * 60
+
+
+def test_a_joint_that_moves_by_itself_is_followed() -> None:
+    joints = np.zeros((120, 17, 2))
+    joints[:, 9, 1] = 30 * np.sin(
+        np.arange(120) / 120 * 4 * np.pi
+    )  # a wrist, up and down once in two seconds
+    assert np.abs(smoothed(joints) - joints)[30:, 9].max() < 0.1 * 60
 
 
 def test_the_first_frame_and_a_repeated_one_are_passed_through() -> None:
-    smooth = OneEuroFilter()
+    smooth = OneEuroFilter(min_cutoff_hz=1.0, beta=1.0)
     first = np.array([[3.0, 4.0]])
     assert smooth(first, 0.0) is not None
     np.testing.assert_array_equal(smooth(first + 1, 0.0), first + 1)
