@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from sdpose.config.places import plain
+from sdpose.config.places import flat, plain
 from sdpose.config.reader import read_config
 from sdpose.errors import SdposeError
 from sdpose.evaluation.bootstrap import Interval
@@ -103,22 +102,10 @@ def _config_differences(
             tables.append({})
             continue
         try:
-            tables.append(dict(_flat(plain(read_config(configs[0]).values))))
+            tables.append(dict(flat(plain(read_config(configs[0]).values))))
         except SdposeError as error:
             notes.append(f"{configs[0]}: cannot be read: {error}")
             tables.append({})
     keys = sorted({key for table in tables for key in table if key.split(".")[0] not in _NO_DIFFERENCE})
     rows = [(key, tuple(table.get(key, _MISSING) for table in tables)) for key in keys]
     return tuple((key, values) for key, values in rows if len(set(values)) > 1), tuple(notes)
-
-
-def _flat(value: Any, prefix: str = "") -> list[tuple[str, str]]:
-    if isinstance(value, Mapping) and value:
-        return [
-            row
-            for key, each in value.items()
-            for row in _flat(each, f"{prefix}.{key}" if prefix else str(key))
-        ]
-    if isinstance(value, list | tuple) and any(isinstance(each, Mapping) for each in value):
-        return [row for index, each in enumerate(value) for row in _flat(each, f"{prefix}.{index}")]
-    return [(prefix, repr(value))]
