@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,20 +20,37 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Exit code 0, whoever is better; 2 for a folder without a run."""
+    print_comparison(args.runs)
+    return 0
+
+
+def print_comparison(folders: Sequence[Path]) -> None:
+    """The tables: against the first, and what differs."""
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
     from sdpose.report.compare import compare_runs
 
-    comparison = compare_runs(args.runs)
+    comparison = compare_runs(folders)
     console = Console(highlight=False)
-    table = Table("run", "best AP", "at epoch", "against the first", "alarms", "s/iter", "hours", box=None)
-    for number, each in enumerate(comparison.runs):
+    base = Path(os.path.commonpath([each.summary.path.absolute().parent for each in comparison.runs]))
+    names = [str(each.summary.path.absolute().relative_to(base)) for each in comparison.runs]
+    table = Table(
+        Column("run", overflow="fold"),
+        "best AP",
+        "at epoch",
+        "against the first",
+        "alarms",
+        "s/iter",
+        "hours",
+        box=None,
+    )
+    for number, (name, each) in enumerate(zip(names, comparison.runs, strict=True)):
         summary = each.summary
         alarms = sum(count for severity, count in summary.num_alerts.items() if severity != "info")
         plain = f"{summary.best_ap:.3f}" if summary.best_ap is not None else "-"
         table.add_row(
-            str(summary.path),
+            name,
             str(each.interval) if each.interval else plain,
             str(summary.best_epoch or "-"),
             "-" if number == 0 else each.sentence,
@@ -41,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
         )
     console.print(table)
     if comparison.differences:
-        differing = Table("config", *(each.summary.name for each in comparison.runs), box=None)
+        differing = Table("config", *names, box=None)
         for key, values in comparison.differences:
             differing.add_row(key, *values)
         console.print()
@@ -50,4 +69,3 @@ def run(args: argparse.Namespace) -> int:
         console.print("\nthe configs are the same")
     for note in comparison.notes:
         console.print(note)
-    return 0

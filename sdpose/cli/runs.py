@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sdpose.report.run_summary import RunSummary
 
 
 def add_parser(subparsers: Any) -> None:
@@ -27,15 +31,24 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(strict_json.dumps([{**dataclasses.asdict(each), "path": str(each.path)} for each in summaries]))
         return 0
+    print_summaries(summaries, args.folder)
+    return 0
+
+
+def print_summaries(summaries: Sequence[RunSummary], root: Path) -> None:
+    """One line a run, named as seen from `root`."""
     from rich.console import Console
     from rich.table import Table
 
     table = Table("run", "state", "epoch", "best AP", "at", "last AP", "alarms", "s/iter", "hours", box=None)
+    names = {
+        each.path: str(each.path.relative_to(root)) if each.path != root else each.name for each in summaries
+    }
     for each in summaries:
         alarms = sum(count for severity, count in each.num_alerts.items() if severity != "info")
         of = f"/{each.total_epochs}" if each.total_epochs else ""
         table.add_row(
-            str(each.path.relative_to(args.folder)) if each.path != args.folder else each.name,
+            names[each.path],
             each.state,
             f"{each.epoch}{of}" if each.epoch is not None else "-",
             _number(each.best_ap, ".4f"),
@@ -48,8 +61,7 @@ def run(args: argparse.Namespace) -> int:
     Console(highlight=False).print(table)
     for each in summaries:
         if each.why:
-            print(f"{each.name}: {each.state}: {each.why}")
-    return 0
+            print(f"{names[each.path]}: {each.state}: {each.why}")
 
 
 def _number(value: float | None, form: str) -> str:

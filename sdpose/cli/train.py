@@ -1,4 +1,4 @@
-"""`sdpose train CONFIG` = `tools/train.py`: train a model."""
+"""`sdpose train CONFIG` = `tools/train.py`: train a model, or with `--set` a whole set of variations of it."""
 
 from __future__ import annotations
 
@@ -28,9 +28,22 @@ def add_parser(subparsers: Any) -> None:
         metavar="FILE",
         help="begin with the weights of a checkpoint (epoch 0, fresh optimizer)",
     )
+    variations = parser.add_argument_group("a set of variations, one after the other (docs/sweeps.md)")
+    variations.add_argument(
+        "--set", type=Path, metavar="FILE", dest="set_file", help="file that names them; goes on where it was"
+    )
+    variations.add_argument(
+        "--dry-run", action="store_true", help="check the set and say what would be trained"
+    )
+    variations.add_argument("--retry-failed", action="store_true", help="try failed variations again")
     parser.add_argument("--no-validate", action="store_true", help="do not evaluate during training")
     gpus = parser.add_mutually_exclusive_group()
-    gpus.add_argument("--gpus", type=int, metavar="N", help="1; more GPUs: bash tools/dist_train.sh CONFIG N")
+    gpus.add_argument(
+        "--gpus",
+        type=int,
+        metavar="N",
+        help="1 (more: bash tools/dist_train.sh CONFIG N); with --set N each",
+    )
     gpus.add_argument("--gpu-ids", type=int, nargs="+", metavar="I", help="number of the GPU to use")
     parser.add_argument("--seed", type=int, help="default: the config's, else drawn at random (and logged)")
     parser.add_argument("--deterministic", action="store_true", help="deterministic cuDNN kernels (slower)")
@@ -47,6 +60,15 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train; exit code 0 done, 1 the run failed, 130/143 stopped by a signal (state saved)."""
+    if args.set_file is not None:
+        from sdpose.cli.train_set import train_set
+
+        return train_set(args)
+    if args.dry_run or args.retry_failed:
+        option = "--dry-run" if args.dry_run else "--retry-failed"
+        raise SdposeError(
+            f"{option} belongs to --set FILE; to look at one training first: sdpose check CONFIG"
+        )
     choose_gpu(args)
     from sdpose.cli.console import TrainingConsole
     from sdpose.config.settings import load_settings

@@ -38,16 +38,35 @@ def parse_overrides(options: Sequence[str]) -> dict[str, object]:
 def apply_overrides(config: SourceDict, overrides: Mapping[str, object]) -> SourceDict:
     """`config` with every override in it; the given dict stays as it is."""
     for key, value in overrides.items():
+        place = override_place(overrides, key)
         try:
-            config = with_value(config, key.split("."), value, option_place(key, value))
+            config = with_value(config, key.split("."), value, place)
         except LookupError as problem:
-            raise SdposeError(f"{option_place(key, value)}: {problem.args[0]}") from None
+            raise SdposeError(f"{place}: {problem.args[0]}") from None
     return config
 
 
-def option_place(key: str, value: object) -> Place:
-    """How an error names a setting from the command line."""
-    return Place(f"{COMMAND_LINE} {key}={value}", 0)
+def override_place(overrides: Mapping[str, object], key: str) -> Place:
+    """How an error names an override: the line where it was written, else the option of the command line."""
+    if isinstance(overrides, SourceDict) and key in overrides.places:
+        return overrides.places[key]
+    return Place(f"{COMMAND_LINE} {key}={overrides[key]}", 0)
+
+
+def option_text(value: object) -> str:
+    """`value` as `--cfg-options KEY=` takes it; what cannot be said there comes back as something else."""
+    if isinstance(value, list | tuple):
+        inner = ",".join(map(option_text, value))
+        return f"[{inner}]" if isinstance(value, list) else f"({inner})"
+    if not isinstance(value, str):
+        return repr(value)
+    quote = '"' if "'" in value else "'"
+    return value if _plain(value) else f"{quote}{value}{quote}"
+
+
+def _plain(text: str) -> bool:
+    """Whether a text needs no quotes to stay the text that it is."""
+    return text == text.strip() and not re.search(r"[\[\](),'\"]", text) and _scalar(text) == text != ""
 
 
 def with_value(container: Any, path: Sequence[str], value: object, place: Place) -> Any:

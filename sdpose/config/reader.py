@@ -13,8 +13,8 @@ from sdpose.config.evaluator import Evaluator
 from sdpose.config.limits import MAX_BASES, MAX_FILE_BYTES
 from sdpose.config.merge import join_bases, merge
 from sdpose.config.operations import FUNCTIONS
-from sdpose.config.overrides import apply_overrides, leads_somewhere, option_place, with_value
-from sdpose.config.places import Place, SourceDict, shown_path
+from sdpose.config.overrides import apply_overrides, leads_somewhere, override_place, with_value
+from sdpose.config.places import Place, SourceDict, shown_path, without
 from sdpose.config.substitutions import quote_environment_marks
 from sdpose.errors import SdposeError, nearest
 
@@ -47,8 +47,9 @@ def read_config(
     names that are built from them follow. A path below `data` that begins with the file's own data_root is
     moved as well. Raises SdposeError with file, line and reason.
     """
-    overrides = dict(overrides or {})
-    option = overrides.pop("data_root", None)
+    overrides = overrides or {}
+    option = overrides.get("data_root")
+    overrides = without(overrides, "data_root")
     chosen_root = option if data_root is None else data_root
     if chosen_root is not None and not isinstance(chosen_root, str):
         raise SdposeError(f"data_root: expected a folder, got {chosen_root!r}.")
@@ -179,7 +180,7 @@ class _Reading:
             if not rest:
                 value = replacement
             elif leads_somewhere(value, rest):
-                value = with_value(value, rest, replacement, option_place(key, replacement))
+                value = with_value(value, rest, replacement, override_place(self.overrides, key))
         names.put(name, value, place)
 
 

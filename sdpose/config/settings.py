@@ -13,8 +13,8 @@ from sdpose.config.consistency import check_consistency
 from sdpose.config.custom import CustomImports, names_own_files, with_absolute_files
 from sdpose.config.data_settings import DataSettings
 from sdpose.config.model_settings import ModelSettings
-from sdpose.config.overrides import parse_overrides
-from sdpose.config.places import plain, shown_path
+from sdpose.config.overrides import COMMAND_LINE, parse_overrides
+from sdpose.config.places import Place, SourceDict, flat, plain, shown_path
 from sdpose.config.problems import as_error
 from sdpose.config.python_text import python_text
 from sdpose.config.reader import read_config
@@ -87,6 +87,10 @@ class Settings(Section):
             self, self._raw, title=f"The settings of {shown_path(self._path)}", data_root=self._data_root
         )
 
+    def written(self) -> dict[str, str]:
+        """What the config says, as dotted keys and the text of their values; defaults are left out."""
+        return dict(flat(self._raw))
+
     def __eq__(self, other: object) -> bool:
         """Whether two files say the same; where they lie and what was noted does not count."""
         if not isinstance(other, Settings):
@@ -105,10 +109,11 @@ def load_settings(
 ) -> Settings:
     """Read and check a config. Raises SdposeError with file and line, one line a mistake.
 
-    `cfg_options` are `a.b=c` texts from the command line, `changes` the same with typed values (they win).
+    `cfg_options` are `a.b=c` texts from the command line, `changes` the same with typed values (they win; a SourceDict
+    says where they were written).
     `data_root` replaces the config's own; without it the environment variable SDPOSE_DATA_ROOT does.
     """
-    overrides = {**parse_overrides(cfg_options), **(changes or {})}
+    overrides = _joined(parse_overrides(cfg_options), changes or {})
     reading = Reading()
     asked = data_root if data_root is not None else overrides.get("data_root")
     if asked is None and (default := os.environ.get(DATA_ROOT_VARIABLE)):
@@ -138,3 +143,13 @@ def load_settings(
     settings._raw = plain(values)
     settings._data_root = raw.values.get("data_root")
     return settings
+
+
+def _joined(options: Mapping[str, object], changes: Mapping[str, object]) -> SourceDict:
+    """Both in one, each with its place where it has one."""
+    joined = SourceDict(Place(COMMAND_LINE, 0))
+    joined.update(options)
+    joined.update(changes)
+    if isinstance(changes, SourceDict):
+        joined.places.update(changes.places)
+    return joined

@@ -86,7 +86,7 @@ def remove_leftovers(folder: Path) -> list[Path]:
             continue
         try:
             old = time.time() - path.stat().st_mtime > _STALE_AFTER_S
-            if old or int(writer[0]) == os.getpid() or not _is_running(int(writer[0])):
+            if old or int(writer[0]) == os.getpid() or not is_running(int(writer[0])):
                 path.unlink()
                 removed.append(path)
         except FileNotFoundError:
@@ -143,7 +143,8 @@ def _discard(temporary: Path) -> None:
         temporary.unlink()
 
 
-def _is_running(process: int) -> bool:
+def is_running(process: int) -> bool:
+    """Whether there is a process of this number."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:

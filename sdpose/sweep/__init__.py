@@ -1,0 +1,1 @@
+"""A set of variations of one config, trained one after the other."""
