@@ -1,4 +1,4 @@
-"""What the commands of the pages need beside a sandbox: why some are not run, exit codes, and words that make them small.
+"""What the commands need beside a sandbox: why some are not run, exit codes, and words that make them small.
 
 Keys are beginnings: of the command as the page writes it, or of `page: command` where one page is meant.
 """
@@ -32,6 +32,8 @@ EXIT_CODES: Mapping[str, tuple[int, ...]] = {
     "sdpose explain": (0, 1),
     # Faults found in a run that learnt nothing, or in other people's invented log.
     "sdpose diagnose": (0, 1),
+    # grep found nothing.
+    "grep -i": (0, 1),
     # Four images of tiny people do not pass every question.
     "sdpose check": (0, 1),
     "python tools/quick_check.py": (0, 1),
@@ -40,6 +42,7 @@ EXIT_CODES: Mapping[str, tuple[int, ...]] = {
 # Added at the end, where later words win.
 SMALLER_WORDS: Mapping[str, tuple[str, ...]] = {
     "sdpose data synth": ("--train", "12", "--val", "4", "--size", "128x128"),
+    "sdpose train $CONFIG --cfg-options data.workers_per_gpu=4": ("data.workers_per_gpu=1",),
     "sdpose check": ("--time-box", "1"),
     "python tools/quick_check.py": ("--time-box", "1"),
     # Any free port: another test, or another person, may have the usual one.

@@ -23,7 +23,7 @@ from sdpose.cli.main import main
 # What the pages write for a thing of the reader's.
 STANDS_FOR = {"CONFIG": str(S_V1), "CHECKPOINT": "work_dirs/RUN/latest.pth", "DIR": "data/coco"}
 # Programs that every system has; they run in a shell as they are written.
-OF_THE_SHELL = {"ls", "grep", "cat", "tail", "head", "python"}
+OF_THE_SHELL = {"ls", "grep", "cat", "tail", "head"}
 PATIENCE_S = 60.0
 
 
@@ -59,9 +59,9 @@ class Reader:
             return ""
         arguments = verb_arguments(without_surroundings(words))
         if arguments is not None and words[0] != "bash":
-            code, said = self.run_verb(command, arguments)
-        elif words[0] in OF_THE_SHELL:
-            code, said = self.run_in_a_shell(command)
+            code, said, complained = self.run_verb(command, arguments)
+        elif words[0] in OF_THE_SHELL or words[:2] == ["python", "-c"]:
+            code, said, complained = self.run_in_a_shell(command)
         else:
             pytest.fail(
                 f"{command.page}: command `{command.text}` (line {command.line}) is neither run nor excused: teach "
@@ -71,11 +71,11 @@ class Reader:
         assert code in expected, (
             f"{command.page}: command `{command.text}` (line {command.line}) ended with exit code {code}, expected "
             f"{' or '.join(map(str, expected))}. If the page is right: files that it names are made by MAKERS in "
-            f"tests/docs/sandbox.py, other codes stand in EXIT_CODES in tests/docs/excused.py.\n{said}"
+            f"tests/docs/sandbox.py, other codes stand in EXIT_CODES in tests/docs/excused.py.\n{said}{complained}"
         )
         if ">" in words:
             (self.folder / words[words.index(">") + 1]).write_text(said, encoding="utf-8")
-        return said
+        return said + complained
 
     def filled_in(self, words: Sequence[str]) -> list[str]:
         """The words with variables and placeholders replaced."""
@@ -86,7 +86,7 @@ class Reader:
             filled.append(STANDS_FOR.get(word, word))
         return filled
 
-    def run_verb(self, command: Command, arguments: list[str]) -> tuple[int, str]:
+    def run_verb(self, command: Command, arguments: list[str]) -> tuple[int, str, str]:
         """`sdpose ARGUMENTS`: in this process, which has torch already, unless it would go on for ever."""
         arguments = [*arguments, *(starts_with(command, SMALLER_WORDS) or ())]
         provide(arguments, self.folder, self.prepared)
@@ -98,9 +98,9 @@ class Reader:
         except SystemExit as ended:  # argparse
             code = int(ended.code or 0)
         said = self.capsys.readouterr()
-        return code, said.out + said.err
+        return code, said.out, said.err
 
-    def run_in_a_shell(self, command: Command) -> tuple[int, str]:
+    def run_in_a_shell(self, command: Command) -> tuple[int, str, str]:
         text = command.text
         for name, value in STANDS_FOR.items():
             text = re.sub(rf"(?<![\w$]){name}(?!\w)", value, text)
@@ -111,14 +111,14 @@ class Reader:
             env=environment() | self.variables,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            stderr=subprocess.PIPE,
             text=True,
             timeout=PATIENCE_S,
             check=False,
         )
-        return done.returncode, done.stdout
+        return done.returncode, done.stdout, done.stderr
 
-    def run_until_it_speaks(self, arguments: list[str]) -> tuple[int, str]:
+    def run_until_it_speaks(self, arguments: list[str]) -> tuple[int, str, str]:
         """A command that goes on until Ctrl-C: its first line is waited for, then Ctrl-C is what it gets."""
         process = subprocess.Popen(
             [sys.executable, "-m", "sdpose.cli.main", *arguments],
@@ -140,7 +140,7 @@ class Reader:
                 said += process.stdout.read()
         finally:
             watchdog.cancel()
-        return process.returncode, said
+        return process.returncode, said, ""
 
     def compare(self, shown: Block, said: str) -> None:
         """Every line that the page shows begins with the same words as one that was printed, numbers free."""

@@ -18,6 +18,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 from page_text import REPOSITORY
 
 from sdpose.cli.main import main
@@ -221,10 +222,36 @@ def another_trainers_log(path: Path, prepared: Prepared) -> None:
         path.write_text(json.dumps({"log_history": history}), encoding="utf-8")
 
 
+def an_official_config(path: Path, prepared: Prepared) -> None:
+    """The small S-V1 in one file without bases, with what the official files have and we do not need."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = (prepared.run / S_V1.name).read_text(encoding="utf-8").splitlines()
+    extra = ["dist_params = dict(backend='nccl')", "workflow = [('train', 1)]"]
+    path.write_text("\n".join([*lines, *extra, ""]), encoding="utf-8")
+
+
+def an_official_checkpoint(path: Path, prepared: Prepared) -> None:
+    """In the format of mmcv 1.3.8: without our key, with a numpy number, and trained at another rate."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    content = torch.load(prepared.run / "epoch_1.pth", weights_only=True)
+    del content["sdpose"]
+    content["meta"]["hook_msgs"] = {"best_score": np.float64(0.0), "best_ckpt": str(path)}
+    content["optimizer"]["param_groups"][0]["initial_lr"] = 2e-3
+    torch.save(content, path)
+
+
+def an_mmcv_log(path: Path, prepared: Prepared) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(REPOSITORY / "tests/fixtures/parity/runner_sample/sample.log.json", path)
+
+
 Maker = Callable[[Path, Prepared], None]
 # Verb (or * for any) and pattern of the path -> what is put there. The first that fits is taken.
 MAKERS: list[tuple[str, str, Maker]] = [
     ("explain", "work_dirs/*/incidents/iter_*", an_incident),
+    ("*", "official/*.py", an_official_config),
+    ("*", "official/*.pth", an_official_checkpoint),
+    ("*", "*.log.json", an_mmcv_log),
     ("export", "*.pth", trained_weights),
     ("*", "*.pth", a_checkpoint),
     ("*", "work_dirs/*/*.py", a_config_of_a_run),

@@ -9,7 +9,7 @@ import pytest
 from page_text import REPOSITORY
 
 # About half of all commands, and all exports; test_docs_reference.py reads the other pages, on another core.
-GUIDES = ["README.md", "docs/deploy.md"]
+GUIDES = ["README.md", "docs/from-mmpose.md", "docs/guide.md", "docs/deploy.md"]
 
 
 @pytest.mark.parametrize("name", GUIDES)
