@@ -14,8 +14,10 @@ PAGES = [
     *sorted((REPOSITORY / "docs").glob("*.md")),
 ]
 # The same commands in another language; a test holds that they are the same.
-TRANSLATIONS = {"README.ko.md": "README.md"}
+TRANSLATIONS = {"README.ko.md": "README.md", "docs/guide.ko.md": "docs/guide.md"}
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+# Programs that every system has.
+OF_THE_SHELL = {"ls", "grep", "cat", "tail", "head"}
 DOORS = {"tools/train.py": "train", "tools/test.py": "test", "tools/quick_check.py": "check"}
 
 
@@ -67,6 +69,13 @@ def fenced(page: Path) -> list[Block]:
             continues = False
     assert inside is None, f"{page_id(page)}:{begun}: a block that never ends"
     return found
+
+
+def anchors(page: Path) -> set[str]:
+    """What links may name behind a `#`, as GitHub makes it of headings."""
+    prose = FENCE.sub("", page.read_text(encoding="utf-8"))
+    headings = re.findall(r"^#+ (.*)$", prose, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
 
 
 def blocks(page: Path, language: str) -> list[str]:

@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 from page_text import (
     FENCE,
+    OF_THE_SHELL,
     PAGES,
     REPOSITORY,
     TRANSLATIONS,
+    anchors,
     blocks,
     page_commands,
     page_id,
@@ -26,7 +28,7 @@ from test_architecture import BELOW_FIT, TABLE
 from sdpose.cli.main import build_parser
 
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
-OTHER_COMMANDS = {"source", "export", "ls", "grep", "tail"}
+OTHER_COMMANDS = {"source", "export", *OF_THE_SHELL}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=page_id)
@@ -68,8 +70,14 @@ def test_a_translation_has_the_same_commands_and_outputs(translation: str, origi
 @pytest.mark.parametrize("page", PAGES, ids=page_id)
 def test_every_relative_link_leads_somewhere(page: Path) -> None:
     prose = FENCE.sub("", page.read_text(encoding="utf-8"))
-    links = [link.partition("#")[0] for link in LINK.findall(prose) if "://" not in link]
-    assert [link for link in links if link and not (page.parent / link).exists()] == []
+    for link in LINK.findall(prose):
+        if "://" in link:
+            continue
+        path, _, anchor = link.partition("#")
+        target = page.parent / path if path else page
+        assert target.exists(), link
+        if anchor and target.suffix == ".md":
+            assert anchor in anchors(target), link
 
 
 @pytest.mark.parametrize("name", ["README.md", "README.ko.md"])

@@ -15,15 +15,22 @@ from pathlib import Path
 
 import pytest
 from excused import EXCUSED, EXIT_CODES, SMALLER_WORDS, starts_with
-from page_text import Block, Command, commands_of, fenced, page_id, verb_arguments, without_surroundings
+from page_text import (
+    OF_THE_SHELL,
+    Block,
+    Command,
+    commands_of,
+    fenced,
+    page_id,
+    verb_arguments,
+    without_surroundings,
+)
 from sandbox import S_V1, Prepared, provide, sandbox
 
 from sdpose.cli.main import main
 
 # What the pages write for a thing of the reader's.
 STANDS_FOR = {"CONFIG": str(S_V1), "CHECKPOINT": "work_dirs/RUN/latest.pth", "DIR": "data/coco"}
-# Programs that every system has; they run in a shell as they are written.
-OF_THE_SHELL = {"ls", "grep", "cat", "tail", "head"}
 PATIENCE_S = 60.0
 
 
@@ -110,8 +117,7 @@ class Reader:
             cwd=self.folder,
             env=environment() | self.variables,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            capture_output=True,
             text=True,
             timeout=PATIENCE_S,
             check=False,
