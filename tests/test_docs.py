@@ -7,68 +7,36 @@ import doctest
 import io
 import re
 import shlex
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from page_text import (
+    FENCE,
+    OF_THE_SHELL,
+    PAGES,
+    REPOSITORY,
+    TRANSLATIONS,
+    anchors,
+    blocks,
+    page_commands,
+    page_id,
+    verb_arguments,
+    without_surroundings,
+)
 from test_architecture import BELOW_FIT, TABLE
 
 from sdpose.cli.main import build_parser
 
-REPOSITORY = Path(__file__).resolve().parent.parent
-PAGES = [
-    *(REPOSITORY / name for name in ("README.md", "README.ko.md", "CONTRIBUTING.md", "CHANGELOG.md")),
-    *sorted((REPOSITORY / "docs").glob("*.md")),
-]
-FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
-DOORS = {"tools/train.py": "train", "tools/test.py": "test", "tools/quick_check.py": "check"}
-OTHER_COMMANDS = {"source", "export"}
-
-
-def page_id(page: Path) -> str:
-    return str(page.relative_to(REPOSITORY))
-
-
-def blocks(page: Path, language: str) -> list[str]:
-    """The fenced blocks of a page in one language."""
-    return [text for kind, text in FENCE.findall(page.read_text(encoding="utf-8")) if kind == language]
-
-
-def commands(page: Path) -> Iterator[list[str]]:
-    """Every command of the page's bash blocks as words; shell variables stay as they are written."""
-    for block in blocks(page, "bash"):
-        for line in block.replace("\\\n", " ").splitlines():
-            words = shlex.split(line, comments=True)
-            while words and re.fullmatch(r"\w+=.*", words[0]):
-                words.pop(0)
-            if ">" in words:
-                words = words[: words.index(">")]
-            if words:
-                yield words
-
-
-def verb_arguments(words: list[str]) -> list[str] | None:
-    """The command as arguments of `sdpose`; None when it is not one of ours."""
-    if words[0] == "sdpose":
-        return words[1:]
-    if words[0] == "python" and words[1] in DOORS:
-        return [DOORS[words[1]], *words[2:]]
-    if words[:2] == ["bash", "tools/dist_train.sh"]:
-        config, gpus, *rest = words[2:]
-        assert gpus.isdigit()
-        return ["train", config, "--launcher", "pytorch", "--seed", "0", *rest]
-    if words[:2] == ["bash", "tools/dist_test.sh"]:
-        config, checkpoint, gpus, *rest = words[2:]
-        assert gpus.isdigit()
-        return ["test", config, checkpoint, "--launcher", "pytorch", *rest]
-    return None
+OTHER_COMMANDS = {"source", "export", *OF_THE_SHELL}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=page_id)
 def test_every_command_parses(page: Path) -> None:
     targets = re.findall(r"^(\w+):", (REPOSITORY / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
-    for words in commands(page):
+    for words in (without_surroundings(command.words()) for command in page_commands(page)):
+        if not words:
+            continue
         arguments = verb_arguments(words)
         if arguments is not None:
             said = io.StringIO()
@@ -79,31 +47,37 @@ def test_every_command_parses(page: Path) -> None:
                 pytest.fail(f"{shlex.join(words)}: {said.getvalue()}")
         elif words[0] == "make":
             assert {word for word in words[1:] if "=" not in word} <= set(targets), shlex.join(words)
-        elif words[0] == "python":
+        elif words[0] == "python" and words[1] not in ("-c", "-m"):
             assert (REPOSITORY / words[1]).is_file(), shlex.join(words)
         else:
-            assert words[0] in OTHER_COMMANDS, shlex.join(words)
+            assert words[0] in {*OTHER_COMMANDS, "python"}, shlex.join(words)
 
 
 def test_the_readme_shows_the_guides_commands_in_its_order() -> None:
-    shown = [shlex.join(words) for words in commands(REPOSITORY / "README.md")]
+    shown = [command.text for command in page_commands(REPOSITORY / "README.md")]
     wanted = ["tools/quick_check.py", "tools/train.py", "tools/dist_train.sh", "--resume-from"]
     places = [next(i for i, command in enumerate(shown) if name in command) for name in wanted]
     assert places == sorted(places)
     assert shown[:2] == ["make demo", "make test"]
 
 
-def test_both_readmes_have_the_same_commands_and_outputs() -> None:
-    english, korean = REPOSITORY / "README.md", REPOSITORY / "README.ko.md"
-    assert blocks(korean, "bash") == blocks(english, "bash")
-    assert blocks(korean, "text") == blocks(english, "text")
+@pytest.mark.parametrize(("translation", "original"), TRANSLATIONS.items())
+def test_a_translation_has_the_same_commands_and_outputs(translation: str, original: str) -> None:
+    for language in ("bash", "text", "json"):
+        assert blocks(REPOSITORY / translation, language) == blocks(REPOSITORY / original, language)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=page_id)
 def test_every_relative_link_leads_somewhere(page: Path) -> None:
     prose = FENCE.sub("", page.read_text(encoding="utf-8"))
-    links = [link.partition("#")[0] for link in LINK.findall(prose) if "://" not in link]
-    assert [link for link in links if link and not (page.parent / link).exists()] == []
+    for link in LINK.findall(prose):
+        if "://" in link:
+            continue
+        path, _, anchor = link.partition("#")
+        target = page.parent / path if path else page
+        assert target.exists(), link
+        if anchor and target.suffix == ".md":
+            assert anchor in anchors(target), link
 
 
 @pytest.mark.parametrize("name", ["README.md", "README.ko.md"])

@@ -138,6 +138,11 @@ def _in_work_dir(
     if chain and checkpoints:
         checkpoint = load_checkpoint(_at_or_before(checkpoints, iteration))
         return _asked(checkpoint, settings or _settings(checkpoint, config, data_root), None, work_dir, True)
+    if chain and not checkpoints:
+        raise SdposeError(
+            f"{work_dir} has no checkpoint, and --chain walks with the weights of one; name a checkpoint file, or the "
+            "work dir of a run that saved one"
+        )
     if iteration is None:
         known = (
             f"its checkpoints are {', '.join(path.name for _, path in checkpoints)}" if checkpoints else ""

@@ -12,7 +12,8 @@ import pytest
 from planted_faults import copy_of, edit, explained
 
 from sdpose.data.synthetic import make_dataset
-from sdpose.explain import Explanation
+from sdpose.errors import SdposeError
+from sdpose.explain import Explanation, find_case
 from sdpose.skeleton import COCO17
 from sdpose.training.checkpoint import load_checkpoint, save_checkpoint
 
@@ -196,3 +197,8 @@ def test_weights_that_are_not_finite_are_a_state(root: Path) -> None:
     found = walked(root, spoil)
     assert found.cause == "state"
     assert "backbone.conv1.weight" in found.verdict
+
+
+def test_a_run_without_checkpoints_has_no_weights_to_walk_with(tmp_path: Path) -> None:
+    with pytest.raises(SdposeError, match="has no checkpoint, and --chain walks with the weights of one"):
+        find_case(tmp_path, chain=True)
