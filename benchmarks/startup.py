@@ -148,12 +148,7 @@ def make_coco(folder: Path, num_persons: int) -> None:
     """COCO's layout with photographs for everything that the annotations list."""
     photographs = folder / "photographs"
     photographs.mkdir(parents=True)
-    cv2.setNumThreads(1)
-    for number, size in enumerate(SIZES_WH):
-        for index in range(PHOTOGRAPHS_A_SIZE):
-            scene = draw_scene(np.random.default_rng([number, index]), size)
-            _, encoded = cv2.imencode(".jpg", scene.image, [cv2.IMWRITE_JPEG_QUALITY, 90])
-            photograph_of(photographs, size, index).write_bytes(encoded.tobytes())
+    draw_photographs(photographs, SIZES_WH)
     (folder / "annotations").mkdir()
     for split, persons in (("train2017", num_persons), ("val2017", VAL_PERSONS)):
         path = folder / "annotations" / f"person_keypoints_{split}.json"
@@ -166,6 +161,16 @@ def make_coco(folder: Path, num_persons: int) -> None:
     (folder / "person_detection_results").mkdir()
     path = folder / "person_detection_results/COCO_val2017_detections_AP_H_56_person.json"
     path.write_text(json.dumps(detections(images)))
+
+
+def draw_photographs(folder: Path, sizes_wh: Sequence[tuple[int, int]]) -> None:
+    """PHOTOGRAPHS_A_SIZE drawn scenes of each size."""
+    cv2.setNumThreads(1)
+    for number, size in enumerate(sizes_wh):
+        for index in range(PHOTOGRAPHS_A_SIZE):
+            scene = draw_scene(np.random.default_rng([number, index]), size)
+            _, encoded = cv2.imencode(".jpg", scene.image, [cv2.IMWRITE_JPEG_QUALITY, 90])
+            photograph_of(folder, size, index).write_bytes(encoded.tobytes())
 
 
 def photograph_of(folder: Path, size_wh: tuple[int, int], index: int) -> Path:
