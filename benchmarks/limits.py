@@ -2,8 +2,8 @@
 
     python -m benchmarks.limits [--write]      # a minute and a half; --write keeps it in benchmarks/limits.json
 
-A stage has a floor: the time that its unavoidable work takes at the speed that this machine shows on nothing else. For
-networks that is a large float32 matrix product, for inputs OpenCV's decoding of the same JPEG files, for what only moves
+A stage has a floor: what its unavoidable work takes at the speed that this machine shows on nothing else. For
+networks that is a large float32 matrix product, for inputs OpenCV decoding the same JPEG files, for what only moves
 numbers the copying of memory that no cache holds. Stage and floor take turns on one thread, in processor time.
 """
 
