@@ -2,6 +2,7 @@
 
     python -m benchmarks.monitor_overhead                # some four minutes
     python -m benchmarks.monitor_overhead --rounds 10    # a quick look
+    python -m benchmarks.monitor_overhead --quick        # the ratio of `benchmarks.quick` alone
 
 One training, with the real loop and the real run events, on the same batches over and over; the monitor is taken out
 and put back in turns. With it: vital signs on the device, records, all detectors, the copy of the state at the start of
@@ -26,6 +27,7 @@ from typing import Any
 import torch
 
 from benchmarks.fault_corpus.recipes import DEMO
+from benchmarks.ratio import Ratio
 from sdpose.assemble.machine import choose_machine
 from sdpose.assemble.model import build_loss, build_model
 from sdpose.assemble.schedule import build_hooks, build_optimizer_from, build_schedule_from
@@ -98,10 +100,40 @@ def main() -> None:
     )
     parser.add_argument("--rounds", type=int, default=40)
     parser.add_argument("--samples", type=int, default=16, help="batch size")
+    parser.add_argument("--quick", action="store_true")
     args = parser.parse_args()
+    if args.quick:
+        for ratio in ratios(quick=True):
+            print(f"{ratio.name}: {ratio.value:.4f} ({ratio.low:.4f} to {ratio.high:.4f}); {ratio.detail}")
+        return
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         measure(Path(folder), args.rounds, args.samples)
+
+
+def ratios(*, quick: bool) -> list[Ratio]:
+    """The parts' sum, each timed by itself: the difference of two trainings is lost in its noise."""
+    torch.set_num_threads(1)
+    settings = load_settings(DEMO)
+    length = settings.log_config.interval
+    # An epoch is one interval here; a shorter one tells what an iteration takes as well.
+    batches = [random_batch(settings, 16, seed) for seed in range(5 if quick else length)]
+    rounds = []
+    with tempfile.TemporaryDirectory() as folder:
+        training = build(settings, Path(folder), batches)
+        training.train(watched=False)
+        for _ in range(3 if quick else 10):
+            alone_s = training.train(watched=False) / len(batches)
+            rounds.append((alone_s, sum(parts_s(training, batches, length).values())))
+    return [
+        Ratio.of(
+            "monitor: its parts / an iteration of the demo without it",
+            [parts / alone for alone, parts in rounds],
+            better="lower",
+            aim=ALLOWED,
+            detail=f"{median(alone for alone, _ in rounds) * 1e3:.0f} ms an iteration, one thread",
+        )
+    ]
 
 
 def measure(folder: Path, rounds: int, samples: int) -> None:
@@ -117,7 +149,7 @@ def measure(folder: Path, rounds: int, samples: int) -> None:
     print(f"demo model, batch {samples}, intervals of {length} iterations, {rounds} rounds, one thread")
     print(f"an iteration without the monitor  {alone * 1e3:9.2f} ms")
     print(f"with it, median ratio             {ratio:9.4f}    (half of the rounds: {low:.4f} to {high:.4f})")
-    parts = parts_s(training, batches)
+    parts = parts_s(training, batches, length)
     total = sum(parts.values())
     for name, part in parts.items():
         print(f"  {name:32}{part * 1e3:9.3f} ms   {100 * part / alone:6.3f} %")
@@ -215,9 +247,9 @@ def random_batch(settings: Settings, samples: int, seed: int) -> PoseBatch:
     )
 
 
-def parts_s(training: Training, batches: list[PoseBatch]) -> dict[str, float]:
+def parts_s(training: Training, batches: list[PoseBatch], length: int) -> dict[str, float]:
     """Name -> seconds an iteration; what happens once an interval is divided by its length."""
-    run, length = training.run, len(batches)
+    run = training.run
     model, state = run.model, run.state
     with torch.no_grad():
         images = batches[0].images.permute(0, 3, 1, 2).float() / 255

@@ -149,3 +149,20 @@ def test_light_modules_stay_light(module: str, absent: set[str]) -> None:
     code = f"import sys, {module}; print(' '.join(sorted({absent!r} & set(sys.modules))))"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert loaded.strip() == ""
+
+
+@pytest.mark.parametrize("words", [["--help"], *([verb, "--help"] for verb in ("train", "diagnose", "runs"))])
+def test_help_loads_the_standard_library_and_the_command_line_alone(words: list[str]) -> None:
+    """What `sdpose --help` takes is what it imports; `benchmarks/startup.py` measures it."""
+    code = (
+        "import sys, contextlib, os\nbefore = set(sys.modules)\nfrom sdpose.cli.main import main\n"
+        "with contextlib.suppress(SystemExit), contextlib.redirect_stdout(open(os.devnull, 'w')):\n"
+        f"    main({words!r})\n"
+        "print(*(name for name in sys.modules if name not in before))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = run.stdout.split()
+    foreign = {name for name in loaded if name.partition(".")[0] not in {*sys.stdlib_module_names, "sdpose"}}
+    assert foreign == set()
+    ours = {name for name in loaded if name.startswith("sdpose.") and not name.startswith("sdpose.cli")}
+    assert ours == {"sdpose.errors"}

@@ -1,0 +1,195 @@
+"""How soon `sdpose` answers, and how soon a training on a set of COCO's size takes its first step.
+
+    python -m benchmarks.startup            # a minute and a half, most of it one step of S-V1 at batch 64
+    python -m benchmarks.startup --quick    # without the training
+
+Answers: processor time of the whole process, median of several, in turns with a Python that does nothing. The training:
+`sdpose train` with the published S-V1 config on 118,287 drawn photographs (40 different ones, linked to from as many
+names) and annotations of COCO's size and shape, from the start of the process. What the first step itself costs is the
+model's matter (benchmarks/model.py): what counts here is when the first batch is ready.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+import cv2
+import numpy as np
+
+from benchmarks.coco_size import _SIZES as SIZES_WH
+from benchmarks.coco_size import NUM_PERSONS, write_annotations
+from benchmarks.ratio import Ratio
+from sdpose.data.synthetic.scene import draw_scene
+
+ROOT = Path(__file__).resolve().parents[1]
+CONFIG = ROOT / "configs/body/2d_kpt_sview_rgb_img/sdpose/coco/sdpose_s_v1_stemnet_coco_256x192.py"
+ANSWERS = (("--help",), ("train", "--help"), ("diagnose", "--help"), ("runs", "--help"))
+ANSWER_AIM_S = 0.3
+FIRST_STEP_AIM_S = 15.0
+PHOTOGRAPHS_A_SIZE = 8
+VAL_PERSONS, VAL_DETECTIONS = 6_352, 104_125
+_LINE = re.compile(r"Epoch \[1\]\[1/.*?\btime: (?P<time>[\d.]+), data_time: (?P<data>[\d.]+)")
+
+
+@dataclass(frozen=True)
+class FirstStep:
+    """Seconds since the process was started."""
+
+    built_s: float
+    """Data, model and everything else stand; the run says "Start running"."""
+    batch_s: float
+    """The first batch is there."""
+    step_s: float
+    """Iteration 1 is done."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--persons", type=int, default=NUM_PERSONS)
+    args = parser.parse_args()
+    for ratio in ratios(quick=args.quick):
+        print(f"{ratio.name:<58}{ratio.value:>7.2f}   {ratio.detail}")
+    if not args.quick:
+        first = first_step(args.persons)
+        print(
+            f"sdpose train, {args.persons:,} persons, until it is built {first.built_s:.1f} s, "
+            f"the first batch {first.batch_s:.1f} s (aim {FIRST_STEP_AIM_S:g} s), iteration 1 {first.step_s:.1f} s"
+        )
+
+
+def ratios(*, quick: bool) -> list[Ratio]:
+    """What a verb's help costs more than a Python that does nothing, and what a training imports more than torch."""
+    rounds = 5 if quick else 11
+    bare = [sys.executable, "-c", "pass"]
+    sdpose = [sys.executable, "-m", "sdpose.cli.main"]
+    measured = []
+    for words in ANSWERS:
+        times = [(cpu_s(bare), cpu_s([*sdpose, *words])) for _ in range(rounds)]
+        answer_s = median(ours for _, ours in times)
+        measured.append(
+            Ratio.of(
+                f"start-up: sdpose {' '.join(words)} / python -c pass",
+                [ours / nothing for nothing, ours in times],
+                better="lower",
+                detail=f"{answer_s:.3f} s of {ANSWER_AIM_S:g} s, processor time",
+            )
+        )
+    imports = [f"import {module}" for module in ("torch", "sdpose.fit")]
+    pairs = [
+        tuple(cpu_s([sys.executable, "-c", words]) for words in imports) for _ in range(2 if quick else 5)
+    ]
+    measured.append(
+        Ratio.of(
+            "start-up: import sdpose.fit / import torch",
+            [ours / torchs for torchs, ours in pairs],
+            better="lower",
+            detail=f"{median(ours for _, ours in pairs):.1f} s, processor time",
+        )
+    )
+    return measured
+
+
+def cpu_s(command: Sequence[str]) -> float:
+    """Processor time of a process, from its start to its end, in all its threads."""
+    child = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
+    _, status, used = os.wait4(child.pid, 0)
+    child.returncode = os.waitstatus_to_exitcode(status)
+    if child.returncode:
+        raise RuntimeError(f"{' '.join(command)} ended with {child.returncode}")
+    return used.ru_utime + used.ru_stime
+
+
+def first_step(num_persons: int) -> FirstStep:
+    """`sdpose train` on a drawn set of that size, on the CPU, until its first iteration is logged."""
+    with tempfile.TemporaryDirectory(prefix="coco-size-") as folder:
+        make_coco(Path(folder), num_persons)
+        return train_one_step(Path(folder))
+
+
+def train_one_step(data_root: Path, *more: str) -> FirstStep:
+    """The same on a set that is there."""
+    command = [sys.executable, "-m", "sdpose.cli.main", "train", str(CONFIG), "--data-root", str(data_root)]
+    command += ["--work-dir", str(data_root / "work"), "--device", "cpu", "--seed", "0", *more]
+    command += ["--cfg-options", "runtime.limit_train_batches=1", "total_epochs=1", "log_config.interval=1"]
+    started_at = time.monotonic()
+    built_s = None
+    said = []
+    with subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as child:
+        assert child.stdout is not None
+        for line in child.stdout:
+            said.append(line)
+            elapsed_s = time.monotonic() - started_at
+            if "Start running" in line:
+                built_s = elapsed_s
+            if built_s is not None and (found := _LINE.search(line)):
+                child.terminate()
+                computed_s = float(found["time"]) - float(found["data"])
+                return FirstStep(built_s, elapsed_s - computed_s, elapsed_s)
+    raise RuntimeError(f"the training took no step: {''.join(said[-3:])}")
+
+
+def make_coco(folder: Path, num_persons: int) -> None:
+    """COCO's layout with photographs for everything that the annotations list."""
+    photographs = folder / "photographs"
+    photographs.mkdir(parents=True)
+    draw_photographs(photographs, SIZES_WH)
+    (folder / "annotations").mkdir()
+    for split, persons in (("train2017", num_persons), ("val2017", VAL_PERSONS)):
+        path = folder / "annotations" / f"person_keypoints_{split}.json"
+        write_annotations(path, persons, seed=len(split))
+        images = json.loads(path.read_bytes())["images"]
+        (folder / split).mkdir()
+        for row, image in enumerate(images):
+            target = photograph_of(photographs, (image["width"], image["height"]), row % PHOTOGRAPHS_A_SIZE)
+            (folder / split / image["file_name"]).symlink_to(target)
+    (folder / "person_detection_results").mkdir()
+    path = folder / "person_detection_results/COCO_val2017_detections_AP_H_56_person.json"
+    path.write_text(json.dumps(detections(images)))
+
+
+def draw_photographs(folder: Path, sizes_wh: Sequence[tuple[int, int]]) -> None:
+    """PHOTOGRAPHS_A_SIZE drawn scenes of each size."""
+    cv2.setNumThreads(1)
+    for number, size in enumerate(sizes_wh):
+        for index in range(PHOTOGRAPHS_A_SIZE):
+            scene = draw_scene(np.random.default_rng([number, index]), size)
+            _, encoded = cv2.imencode(".jpg", scene.image, [cv2.IMWRITE_JPEG_QUALITY, 90])
+            photograph_of(folder, size, index).write_bytes(encoded.tobytes())
+
+
+def photograph_of(folder: Path, size_wh: tuple[int, int], index: int) -> Path:
+    return folder / f"{size_wh[0]}x{size_wh[1]}_{index}.jpg"
+
+
+def detections(images: Sequence[dict[str, int]]) -> list[dict[str, object]]:
+    """As many boxes as the usual detection file of COCO val2017 has."""
+    rng = np.random.default_rng(0)
+    rows = np.sort(rng.integers(0, len(images), VAL_DETECTIONS)).tolist()
+    shares = rng.uniform((0, 0, 0.05, 0.1), (0.5, 0.4, 0.5, 0.6), (VAL_DETECTIONS, 4))
+    scores = rng.uniform(0, 1, VAL_DETECTIONS).tolist()
+    found: list[dict[str, object]] = []
+    for row, share, score in zip(rows, shares, scores, strict=True):
+        width, height = images[row]["width"], images[row]["height"]
+        box = (share * (width, height, width, height)).round(2).tolist()
+        found.append({"bbox": box, "category_id": 1, "image_id": images[row]["id"], "score": score})
+    return found
+
+
+if __name__ == "__main__":
+    main()
