@@ -6,7 +6,7 @@ Legend: N samples, K joints, H, W crop rows and columns.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from torch.utils.data import Dataset
 from sdpose.data.augment import Augmentation, Placement, draw, sample_generator
 from sdpose.data.batch import PoseBatch
 from sdpose.data.coco import CocoKeypoints
-from sdpose.data.crop import cut_crop
+from sdpose.data.crop import Picture, Sheet, cut_crop
 from sdpose.data.images import ImageReader
 from sdpose.data.persons import PersonTable
 from sdpose.data.photometric import distort
@@ -75,6 +75,7 @@ class PoseDataset(Dataset[Sample]):
             persons.boxes_xywh, aspect_ratio=self._aspect_ratio, padding=padding
         )
         self._images = ImageReader(table.image_paths, table.image_sizes_wh)
+        self._sheet = Sheet()
 
     @property
     def _aspect_ratio(self) -> float:
@@ -91,7 +92,10 @@ class PoseDataset(Dataset[Sample]):
         """The samples of `keys` as one batch, each crop written in its place; for torch's DataLoader."""
         width, height = self.image_size_wh
         images = np.empty((len(keys), height, width, 3), np.uint8)
-        samples = [self._make(SampleKey(*key), out) for key, out in zip(keys, images, strict=True)]
+        samples: list[Any] = [None] * len(keys)
+        # An image that comes twice is decoded once.
+        for place in np.argsort(self.persons.image_index[[key[1] for key in keys]], kind="stable").tolist():
+            samples[place] = self._make(SampleKey(*keys[place]), images[place])
         return PoseBatch(
             images=torch.from_numpy(images),
             joints=torch.from_numpy(np.array([sample.joints for sample in samples])),
@@ -112,7 +116,7 @@ class PoseDataset(Dataset[Sample]):
             place.visible[:] = 0
         else:
             matrix = affine_matrix(place.center, place.scale, place.rotation_deg, self.image_size_wh)
-            cut_crop(image, matrix, out, mirrored=place.mirrored)
+            cut_crop(Picture.whole(image), matrix, out, self._sheet, mirrored=place.mirrored)
             labelled = place.visible > 0
             joints[labelled] = apply_affine(joints[labelled], matrix)
             if (
