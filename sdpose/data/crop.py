@@ -49,22 +49,22 @@ def cut_crop(
     picture: Picture,
     matrix: NDArray[np.float64],
     out: NDArray[np.uint8],
-    sheet: Sheet,
+    sheet: Sheet | None = None,
     *,
     mirrored: bool = False,
 ) -> None:
     """Write the crop of a picture into `out` (H, W, 3) uint8 RGB; outside the photograph it is black.
 
-    matrix (2, 3) maps pixels of the photograph to crop pixels; with `mirrored`, pixels of the photograph mirrored left to
-    right. Bilinear, in cv2's fixed-point arithmetic, as in the published pipeline. Raises ValueError when the crop shows
-    something that is not at hand.
+    matrix (2, 3) maps pixels of the photograph to crop pixels; with `mirrored`, pixels of the photograph mirrored
+    left to right. Bilinear, in cv2's fixed-point arithmetic, as in the published pipeline. `sheet` is room to work in.
+    Raises ValueError when the crop shows something that is not at hand.
     """
     # Folding the mirror, or where a part lies, into the matrix would save a copy, but cv2 then rounds the other way at
-    # half steps: 0.6 % of the values change, by up to 8 grey levels. So what the crop shows is laid where it belongs, on
-    # a sheet as large as the photograph, and nothing else of the sheet is looked at.
+    # half steps: 0.6 % of the values change, by up to 8 grey levels. So what the crop shows is laid where it belongs,
+    # on a sheet as large as the photograph, and nothing else of the sheet is looked at.
     source = picture.pixels
     if mirrored or not picture.is_whole:
-        source = sheet.of_size(picture.size_wh)
+        source = (sheet or Sheet()).of_size(picture.size_wh)
         left, top, right, bottom = shown_part(matrix, (out.shape[1], out.shape[0]), picture.size_wh)
         if left >= right or top >= bottom:
             out[:] = 0
@@ -82,7 +82,7 @@ def cut_crop(
 def shown_part(
     matrix: NDArray[np.float64], crop_size_wh: tuple[int, int], size_wh: tuple[int, int]
 ) -> tuple[int, int, int, int]:
-    """Left, top, right, bottom (exclusive) of the pixels of a photograph that its crop is made of, with some to spare."""
+    """Left, top, right, bottom (exclusive) of the pixels that a crop is made of, with some to spare."""
     (a, b, c), (d, e, f) = matrix.tolist()
     # As warpAffine inverts it; a matrix without extent maps every crop pixel to the origin.
     determinant = a * e - b * d
