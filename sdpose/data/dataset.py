@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from sdpose.data.augment import Augmentation, Placement, draw, sample_generator
+from sdpose.data.augment import Augmentation, Placement, SampleGenerator, draw
 from sdpose.data.batch import PoseBatch
 from sdpose.data.coco import CocoKeypoints
 from sdpose.data.crop import Sheet, cut_crop
@@ -79,6 +79,7 @@ class PoseDataset(Dataset[Sample]):
             persons.boxes_xywh, aspect_ratio=self._aspect_ratio, padding=padding
         )
         self._sheet = Sheet()
+        self._random = SampleGenerator()
         self._images: ImageReader | Pack
         if pack is None:
             table.check_images_exist()
@@ -163,7 +164,7 @@ class PoseDataset(Dataset[Sample]):
         joints, visible = self.persons.joints[index], self.persons.visible[index].copy()
         if self.augmentation is None:
             return Placement(center, scale, 0.0, False, joints, visible), None
-        rng = sample_generator(self.seed, key.epoch, index)
+        rng = self._random.of(self.seed, key.epoch, index)
         placement = draw(
             rng,
             self.augmentation,
