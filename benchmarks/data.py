@@ -1,19 +1,26 @@
-"""From the disk to the network: our training and evaluation input against the published order of work.
+"""From the disk to the network: annotations, and our training and evaluation input against the published order of work.
 
 The published way, written here from the specification: each person decodes its photograph, turns the whole of
 it to RGB, mirrors the whole of it, warps, makes floats, normalises, and draws its target maps one joint at a
 time. Ours hands over uint8 crops; what is left to do, normalising and drawing targets for the whole batch, is
 a device's work and stands in lines of its own, here done by the same core.
 
-Both sides take turns on one core, over the same persons; medians of process time, so that a busy machine does
-not count.
+Decoding the JPEG file once a person is the floor without a pack: ours is compared with it too, and a pack goes below.
+Annotations of COCO's size are read by us and, for comparison, with Python's json into dicts and lists that are kept.
 
-    python benchmarks/data.py [--data ../shared/data/coco_tiny] [--persons 177] [--rounds 7]
+Both sides take turns on one core, over the same persons; medians of process time, so that a busy machine does
+not count for much.
+
+    python -m benchmarks.data [--data ../shared/data/coco_tiny] [--persons 177] [--rounds 7] [--quick]
 """
 
 from __future__ import annotations
 
 import argparse
+import gc
+import json
+import os
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,10 +30,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from benchmarks.coco_size import NUM_PERSONS, write_annotations
+from benchmarks.ratio import Ratio, in_turns
 from sdpose.data.augment import Augmentation, mirror_joints
 from sdpose.data.coco import load_coco
 from sdpose.data.dataset import PoseDataset, SampleKey
+from sdpose.data.images import decode
 from sdpose.data.loader import PoseBatch, epoch_order
+from sdpose.data.packing import make_pack
 from sdpose.geometry import affine_matrix, apply_affine, box_to_center_scale, fit_aspect_ratio
 from sdpose.heatmaps import encode_heatmaps
 from sdpose.models.normalize import IMAGENET_MEAN, IMAGENET_STD, ImageNormalizer
@@ -35,70 +46,172 @@ from sdpose.skeleton import COCO17
 SIZE_WH = (192, 256)
 HEATMAP_WH = (48, 64)
 BATCH = 32
+PADDING = 1.25
+DATA = Path(os.environ.get("SDPOSE_SHARED", Path(__file__).parents[2] / "shared")) / "data/coco_tiny"
+# The aims in ms a person, 2.4 and 0.6, by the 1.7 ms that decoding takes on the machine they were set for.
+AIM_BY_DECODING, AIM_OF_PACK = 2.4 / 1.7, 0.6 / 1.7
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description="Input time a person on one core, ours and the published way."
     )
-    parser.add_argument("--data", type=Path, default=Path(__file__).parents[2] / "shared/data/coco_tiny")
+    parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--persons", type=int, default=177, help="how many persons a round")
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument(
+        "--quick", action="store_true", help="fewer persons and rounds, a tenth of COCO's annotations"
+    )
     args = parser.parse_args()
+    if args.quick:
+        args.persons, args.rounds = 96, 3
+    num_annotated = NUM_PERSONS // 10 if args.quick else NUM_PERSONS
+    print(f"medians of {args.rounds} rounds of {args.persons} persons, one core")
+    found = annotation_ratios(num_annotated, args.rounds)
+    if args.data.is_dir():
+        found += input_ratios(args.data, args.persons, args.rounds)
+    else:
+        print(f"no photographs in {args.data}: input is not measured (--data DIR, or SDPOSE_SHARED)")
+    for ratio in found:
+        aim = "" if ratio.aim is None else f" (aim {ratio.aim:.2f})"
+        print(f"{ratio.name:<62}{ratio.value:>6.2f} [{ratio.low:.2f}, {ratio.high:.2f}]{aim}  {ratio.detail}")
+
+
+def ratios(*, quick: bool) -> list[Ratio]:
+    """Of the annotations, and of training and evaluation input where the photographs are at hand."""
+    found = annotation_ratios(NUM_PERSONS // 10 if quick else NUM_PERSONS, 3)
+    if DATA.is_dir():
+        found += input_ratios(DATA, 96 if quick else 177, 3 if quick else 7)
+    return found
+
+
+def annotation_ratios(num_persons: int, rounds: int) -> list[Ratio]:
+    """A file of COCO's shape, read by us and by Python's json."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "annotations.json"
+        write_annotations(path, num_persons)
+        times = in_turns(
+            lambda: json.loads(path.read_bytes()),
+            lambda: load_coco(path, folder, COCO17),
+            rounds=min(rounds, 3),
+            clock=time.process_time,
+        )
+        megabytes = path.stat().st_size / 1e6
+        gc.collect()
+    return [
+        ratio_of(
+            "annotations: json / ours",
+            times,
+            f"{num_persons} persons, {megabytes:.0f} MB: {{0:.2f}} s, {{1:.2f}} s",
+        )
+    ]
+
+
+def input_ratios(data: Path, num_persons: int, rounds: int) -> list[Ratio]:
+    """Published / ours, and ours / decoding alone."""
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
+    evaluation = make_dataset(data, "val", None)
+    training = make_dataset(data, "train", Augmentation())
+    in_order = np.arange(min(num_persons, len(evaluation)))
+    shuffled = epoch_order(len(training), 0, 0, 0, 1, True)[:num_persons]
+    normalize = ImageNormalizer()
+    found: list[Ratio] = []
 
-    evaluation = make_dataset(args.data, "val", None)
-    training = make_dataset(args.data, "train", Augmentation())
-    in_order = np.arange(min(args.persons, len(evaluation)))
-    shuffled = epoch_order(len(training), 0, 0, 0, 1, True)[: args.persons]
-    print(f"{args.data.name}: {len(in_order)} persons for evaluation, {len(shuffled)} for training, one core")
-    print(f"median of {args.rounds} rounds, ms a person{'published':>16}{'ours':>10}{'ratio':>9}")
+    def compare(
+        name: str,
+        first: Callable[[], object],
+        second: Callable[[], object],
+        count: int,
+        *,
+        aim: float | None = None,
+        inverse: bool = False,
+    ) -> None:
+        times = in_turns(first, second, rounds=rounds, clock=time.process_time)
+        times = [(a / count * 1e3, b / count * 1e3) for a, b in times]
+        found.append(ratio_of(name, times, "{0:.2f} ms, {1:.2f} ms a person", aim=aim, inverse=inverse))
 
-    plain, ours = medians_ms(
+    compare(
+        "evaluation input: published / ours",
         lambda: [plain_evaluation_batch(evaluation, rows) for rows in in_batches(in_order)],
         lambda: our_batches(evaluation, in_order),
-        args.rounds,
+        len(in_order),
     )
-    normalize = ImageNormalizer()
-    batches = our_batches(evaluation, in_order)
-    rest, _ = medians_ms(lambda: [normalize(batch.images) for batch in batches], lambda: None, args.rounds)
-    report("evaluation input", plain, ours, len(in_order))
-    report("  with normalisation", plain, ours + rest, len(in_order))
-
-    plain, ours = medians_ms(
+    compare(
+        "evaluation input, normalised: published / ours",
+        lambda: [plain_evaluation_batch(evaluation, rows) for rows in in_batches(in_order)],
+        lambda: [normalize(batch.images) for batch in our_batches(evaluation, in_order)],
+        len(in_order),
+    )
+    compare(
+        "training input: published / ours",
         lambda: [plain_training_batch(training, rows) for rows in in_batches(shuffled)],
         lambda: our_batches(training, shuffled),
-        args.rounds,
+        len(shuffled),
     )
-    batches = our_batches(training, shuffled)
-    rest, _ = medians_ms(
-        lambda: [on_the_device(normalize, batch) for batch in batches], lambda: None, args.rounds
+    compare(
+        "training input, normalised, with targets: published / ours",
+        lambda: [plain_training_batch(training, rows) for rows in in_batches(shuffled)],
+        lambda: [on_the_device(normalize, batch) for batch in our_batches(training, shuffled)],
+        len(shuffled),
     )
-    report("training input", plain, ours, len(shuffled))
-    report("  with normalisation and targets", plain, ours + rest, len(shuffled))
+    compare(
+        "training input / decoding alone",
+        lambda: our_batches(training, shuffled),
+        lambda: decode_each(training, shuffled),
+        len(shuffled),
+        aim=AIM_BY_DECODING,
+        inverse=True,
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        pack = Path(folder) / "pack"
+        make_pack(pack, training.contents(PADDING), num_workers=0)
+        packed = make_dataset(data, "train", Augmentation(), pack)
+        compare(
+            "training input from a pack / decoding alone",
+            lambda: our_batches(packed, shuffled),
+            lambda: decode_each(training, shuffled),
+            len(shuffled),
+            aim=AIM_OF_PACK,
+            inverse=True,
+        )
+    return found
 
 
-def make_dataset(folder: Path, part: str, augmentation: Augmentation | None) -> PoseDataset:
+def ratio_of(
+    name: str,
+    times: list[tuple[float, float]],
+    detail: str,
+    *,
+    aim: float | None = None,
+    inverse: bool = False,
+) -> Ratio:
+    """The first time by the second; `inverse` where small is good. `detail` is filled with both medians."""
+    medians = np.median(times, axis=0)
+    return Ratio.of(
+        name,
+        [first / second for first, second in times],
+        better="lower" if inverse else "higher",
+        aim=aim,
+        detail=detail.format(*medians),
+    )
+
+
+def make_dataset(
+    folder: Path, part: str, augmentation: Augmentation | None, pack: Path | None = None
+) -> PoseDataset:
     table = load_coco(folder / f"person_keypoints_{part}.json", folder / "images", COCO17)
     persons = table.ground_truth_persons()
-    return PoseDataset(table, persons, image_size_wh=SIZE_WH, augmentation=augmentation)
+    return PoseDataset(
+        table, persons, image_size_wh=SIZE_WH, augmentation=augmentation, padding=PADDING, pack=pack
+    )
 
 
-def medians_ms(plain: Callable[[], object], ours: Callable[[], object], rounds: int) -> tuple[float, float]:
-    """Median process time of each, taken in turns after one round to warm up."""
-    times: tuple[list[float], list[float]] = ([], [])
-    for number in range(rounds + 1):
-        for action, measured in zip((plain, ours), times, strict=True):
-            started_at = time.process_time()
-            action()
-            if number:
-                measured.append(time.process_time() - started_at)
-    return float(np.median(times[0])) * 1e3, float(np.median(times[1])) * 1e3
-
-
-def report(what: str, plain: float, ours: float, num_persons: int) -> None:
-    print(f"{what:<33}{plain / num_persons:>18.2f}{ours / num_persons:>10.2f}{plain / ours:>8.1f}x")
+def decode_each(dataset: PoseDataset, rows: NDArray[np.int64]) -> None:
+    """The photograph of each person, decoded and let go."""
+    for row in dataset.persons.image_index[rows].tolist():
+        width, height = dataset.table.image_sizes_wh[row].tolist()
+        decode(dataset.table.image_paths[row], (width, height))
 
 
 def in_batches(rows: NDArray[np.int64]) -> Iterator[list[int]]:

@@ -17,6 +17,7 @@ from sdpose.data.augment import Augmentation, PhotometricDistortion
 from sdpose.data.coco import CocoKeypoints, load_coco
 from sdpose.data.dataset import PoseDataset
 from sdpose.data.loader import EvalLoader, PoseBatch, TrainLoader
+from sdpose.data.pack import Contents
 from sdpose.data.persons import PersonTable
 from sdpose.errors import SdposeError
 from sdpose.heatmaps import encode_heatmaps
@@ -78,6 +79,7 @@ def training_data(settings: Settings, *, seed: int) -> PoseDataset:
         augmentation=augmentation_of(split.pipeline),
         padding=split.pipeline.padding,
         seed=seed,
+        pack=split.pack,
     )
 
 
@@ -99,9 +101,25 @@ def evaluation_data(settings: Settings, split: Split) -> EvaluationData:
             str(rules.bbox_file),
         )
     dataset = PoseDataset(
-        table, persons, image_size_wh=rules.image_size, augmentation=None, padding=chosen.pipeline.padding
+        table,
+        persons,
+        image_size_wh=rules.image_size,
+        augmentation=None,
+        padding=chosen.pipeline.padding,
+        pack=chosen.pack,
     )
     return EvaluationData(table, persons, dataset, boxes_from)
+
+
+def pack_contents(settings: Settings, split: Split) -> Contents:
+    """What a pack of this split has to hold: every crop that a training or an evaluation can ask for."""
+    chosen: DatasetSettings = getattr(settings.data, split)
+    images = chosen.model_copy(update={"pack": None})
+    unpacked = settings.model_copy(update={"data": settings.data.model_copy(update={split: images})})
+    dataset = (
+        training_data(unpacked, seed=0) if split == "train" else evaluation_data(unpacked, split).dataset
+    )
+    return dataset.contents(chosen.pipeline.padding)
 
 
 def training_loader(settings: Settings, dataset: PoseDataset, world: World, *, seed: int) -> EpochBatches:

@@ -112,6 +112,7 @@ class Preflight:
             image_size_wh=split.data_cfg.image_size,
             augmentation=augmentation_of(split.pipeline),
             padding=split.pipeline.padding,
+            pack=split.pack,
         )
 
     def batches(self, batch_size: int) -> Iterator[PoseBatch]:

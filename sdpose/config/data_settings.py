@@ -85,7 +85,10 @@ def _as_lists(value: Any) -> Any:
 
 
 class DatasetSettings(Section):
-    """One split: annotations, images, and how samples are made of them."""
+    """One split: annotations, images, and how samples are made of them.
+
+    `pack` is a folder that `sdpose data pack` made of the images: the same samples, without decoding photographs.
+    """
 
     type: Literal["TopDownCocoDataset", "TopDownCrowdPoseDataset"]
     ann_file: LocalPath
@@ -94,6 +97,7 @@ class DatasetSettings(Section):
     pipeline: PipelineSettings
     dataset_info: Annotated[dict[str, Any], BeforeValidator(_dataset_info)] | None = None
     test_mode: bool | None = None
+    pack: LocalPath | None = None
 
 
 class LoaderSettings(Section):

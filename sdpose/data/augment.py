@@ -9,7 +9,7 @@ Legend: K joints. Positions are image pixels, of the mirrored image once a sampl
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,8 +61,25 @@ def sample_generator(seed: int, epoch: int, index: int) -> np.random.Generator:
 
     epoch < 2^24, index < 2^40.
     """
-    key = np.array([seed % 2**64, int(epoch) << 40 | int(index)], np.uint64)
-    return np.random.Generator(np.random.Philox(key=key))
+    return np.random.Generator(np.random.Philox(key=_key(seed, epoch, index)))
+
+
+class SampleGenerator:
+    """`sample_generator` for one sample after the other, without making a generator for each."""
+
+    def __init__(self) -> None:
+        self._generator = sample_generator(0, 0, 0)
+        self._start: dict[str, Any] = dict(self._generator.bit_generator.state)
+
+    def of(self, seed: int, epoch: int, index: int) -> np.random.Generator:
+        """The same numbers as `sample_generator`, until the next call."""
+        key = _key(seed, epoch, index)
+        self._generator.bit_generator.state = self._start | {"state": self._start["state"] | {"key": key}}
+        return self._generator
+
+
+def _key(seed: int, epoch: int, index: int) -> NDArray[np.uint64]:
+    return np.array([seed % 2**64, int(epoch) << 40 | int(index)], np.uint64)
 
 
 def draw(
@@ -101,11 +118,11 @@ def draw(
             center, scale = _enclose(joints[selected], aspect_ratio)
 
     factor = augmentation.scale_factor
-    scale_by = np.clip(rng.standard_normal() * factor + 1, 1 - factor, 1 + factor)
+    scale_by = min(max(rng.standard_normal() * factor + 1, 1 - factor), 1 + factor)
     scale = scale * np.float32(scale_by)
     largest = 2 * augmentation.rot_factor
-    rotation = np.clip(rng.standard_normal() * augmentation.rot_factor, -largest, largest)
-    rotation_deg = float(rotation) if rng.random() <= augmentation.rot_prob else 0.0
+    rotation = min(max(rng.standard_normal() * augmentation.rot_factor, -largest), largest)
+    rotation_deg = rotation if rng.random() <= augmentation.rot_prob else 0.0
     return Placement(center, scale, rotation_deg, mirrored, joints, visible)
 
 

@@ -6,20 +6,23 @@ Legend: N samples, K joints, H, W crop rows and columns.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from sdpose.data.augment import Augmentation, Placement, draw, sample_generator
+from sdpose.data.augment import Augmentation, Placement, SampleGenerator, draw
 from sdpose.data.batch import PoseBatch
 from sdpose.data.coco import CocoKeypoints
-from sdpose.data.crop import cut_crop
+from sdpose.data.crop import Sheet, cut_crop
 from sdpose.data.images import ImageReader
+from sdpose.data.pack import Contents, Pack, crop_settings, open_pack
 from sdpose.data.persons import PersonTable
 from sdpose.data.photometric import distort
+from sdpose.data.reach import image_rectangles, reach
 from sdpose.geometry import affine_matrix, apply_affine, box_to_center_scale
 
 
@@ -51,8 +54,9 @@ class Sample(NamedTuple):
 class PoseDataset(Dataset[Sample]):
     """The persons of a table as crops; a sample is a pure function of (seed, epoch, index).
 
-    With `augmentation` None (evaluation) nothing is random. Raises SdposeError when the images are not where
-    the table says.
+    With `augmentation` None (evaluation) nothing is random. Pixels come from the photographs, or from the pack in the
+    folder `pack`; the samples are the same. Raises SdposeError when the images are not where the table says, or the
+    pack does not fit.
     """
 
     def __init__(
@@ -64,8 +68,8 @@ class PoseDataset(Dataset[Sample]):
         augmentation: Augmentation | None,
         padding: float = 1.25,
         seed: int = 0,
+        pack: str | Path | None = None,
     ) -> None:
-        table.check_images_exist()
         self.table = table
         self.persons = persons
         self.image_size_wh = image_size_wh
@@ -74,7 +78,34 @@ class PoseDataset(Dataset[Sample]):
         self.centers, self.scales = box_to_center_scale(
             persons.boxes_xywh, aspect_ratio=self._aspect_ratio, padding=padding
         )
-        self._images = ImageReader(table.image_paths, table.image_sizes_wh)
+        self._sheet = Sheet()
+        self._random = SampleGenerator()
+        self._images: ImageReader | Pack
+        if pack is None:
+            table.check_images_exist()
+            self._images = ImageReader(table.image_paths, table.image_sizes_wh)
+        else:
+            contents = self.contents(padding)
+            self._images = open_pack(Path(pack), table.image_paths, table.image_sizes_wh)
+            self._images.require(contents.rectangles, contents.made_for, table.ann_file)
+            self._images.check_images(table.image_paths)
+
+    def contents(self, padding: float) -> Contents:
+        """What a pack for these samples holds; `padding` as in the constructor."""
+        rectangles = reach(
+            self.persons,
+            self.centers,
+            self.scales,
+            aspect_ratio=self._aspect_ratio,
+            augmentation=self.augmentation,
+            skeleton=self.table.skeleton,
+        )
+        return Contents(
+            paths=self.table.image_paths,
+            sizes_wh=self.table.image_sizes_wh,
+            rectangles=image_rectangles(rectangles, self.persons.image_index, self.table.image_sizes_wh),
+            made_for=crop_settings(self.image_size_wh, padding, self.augmentation),
+        )
 
     @property
     def _aspect_ratio(self) -> float:
@@ -95,7 +126,10 @@ class PoseDataset(Dataset[Sample]):
         """The samples of `keys` as one batch, each crop written in its place; for torch's DataLoader."""
         width, height = self.image_size_wh
         images = np.empty((len(keys), height, width, 3), np.uint8)
-        samples = [self._make(SampleKey(*key), out) for key, out in zip(keys, images, strict=True)]
+        samples: list[Any] = [None] * len(keys)
+        # An image that comes twice is decoded once.
+        for place in np.argsort(self.persons.image_index[[key[1] for key in keys]], kind="stable").tolist():
+            samples[place] = self._make(SampleKey(*keys[place]), images[place])
         return PoseBatch(
             images=torch.from_numpy(images),
             joints=torch.from_numpy(np.array([sample.joints for sample in samples])),
@@ -109,14 +143,14 @@ class PoseDataset(Dataset[Sample]):
     def _make(self, key: SampleKey, out: NDArray[np.uint8]) -> Sample:
         """The sample of `key`, its crop written into `out` (H, W, 3)."""
         place, rng = self._place(key)
-        image, problem = self._images.read(int(self.persons.image_index[key.index]))
+        picture, problem = self._images.read(int(self.persons.image_index[key.index]))
         joints = place.joints.copy()
-        if image is None:
+        if picture is None:
             out[:] = 0
             place.visible[:] = 0
         else:
             matrix = affine_matrix(place.center, place.scale, place.rotation_deg, self.image_size_wh)
-            cut_crop(image, matrix, out, mirrored=place.mirrored)
+            cut_crop(picture, matrix, out, self._sheet, mirrored=place.mirrored)
             labelled = place.visible > 0
             joints[labelled] = apply_affine(joints[labelled], matrix)
             if (
@@ -134,7 +168,7 @@ class PoseDataset(Dataset[Sample]):
         joints, visible = self.persons.joints[index], self.persons.visible[index].copy()
         if self.augmentation is None:
             return Placement(center, scale, 0.0, False, joints, visible), None
-        rng = sample_generator(self.seed, key.epoch, index)
+        rng = self._random.of(self.seed, key.epoch, index)
         placement = draw(
             rng,
             self.augmentation,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from typing import overload
@@ -36,6 +37,10 @@ class PathList(Sequence[str]):
         row = index % len(self)
         name = self._names[self._ends[row] : self._ends[row + 1]].decode()
         return os.path.join(self.folder, name)  # noqa: PTH118  # a tenth of the time of Path
+
+    def digest(self) -> str:
+        """Of the names and their order; the folder does not count."""
+        return hashlib.sha256(self._ends.tobytes() + self._names).hexdigest()
 
     def __iter__(self) -> Iterator[str]:
         return (self[row] for row in range(len(self)))

@@ -8,6 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from sdpose.data.crop import Picture
+
 
 class ImageReader:
     """Decodes the images of a set and remembers the last one.
@@ -20,23 +22,27 @@ class ImageReader:
         self.paths = paths
         self.sizes_wh = sizes_wh
         self._last_row = -1
-        self._last: tuple[NDArray[np.uint8] | None, str | None] = (None, None)
+        self._last: tuple[Picture | None, str | None] = (None, None)
 
-    def read(self, row: int) -> tuple[NDArray[np.uint8] | None, str | None]:
-        """The image (H, W, 3) uint8 in cv2's BGR order, or None and a sentence about what is wrong with it.
+    def read(self, row: int) -> tuple[Picture | None, str | None]:
+        """The image, or None and a sentence about what is wrong with it.
 
         Grey images come as three equal channels. A camera's orientation tag is obeyed, as by mmcv's cv2
         backend, so boxes and joints are meant in the upright picture.
         """
         if row != self._last_row:
             width, height = self.sizes_wh[row].tolist()
-            self._last = decode(self.paths[row], (width, height))
+            image, problem = decode(self.paths[row], (width, height))
+            self._last = (None if image is None else Picture.whole(image), problem)
             self._last_row = row
         return self._last
 
 
 def decode(path: str, annotated_size_wh: tuple[int, int]) -> tuple[NDArray[np.uint8] | None, str | None]:
-    """The image at `path`, or None and what is wrong: missing, corrupt or not of the annotated size."""
+    """The image (H, W, 3) uint8 at `path` in cv2's BGR order, or None and what is wrong with it.
+
+    That is: missing, corrupt or not of the annotated size.
+    """
     try:
         with open(path, "rb") as file:
             content = file.read()

@@ -42,6 +42,8 @@ def make_loader(
         # Its own, or every pass would draw from torch's global one and move what a resumed run draws next.
         generator=torch.Generator(),
         persistent_workers=persistent and num_workers > 0,
+        # A forked worker shares the annotations with this process; any other gets a copy of them.
+        multiprocessing_context="fork" if num_workers > 0 else None,
         prefetch_factor=PREFETCH_BATCHES if num_workers > 0 else None,
     )
 

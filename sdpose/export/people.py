@@ -16,7 +16,7 @@ from torch import Tensor
 from sdpose.assemble.data import Split, evaluation_data
 from sdpose.config.settings import Settings
 from sdpose.data.coco import CocoKeypoints, load_coco
-from sdpose.data.crop import cut_crop
+from sdpose.data.crop import Picture, cut_crop
 from sdpose.data.dataset import PoseDataset, SampleKey
 from sdpose.data.loader import EvalLoader
 from sdpose.data.persons import PersonTable
@@ -134,7 +134,7 @@ def _cut_all(folder: Path, boxes: BoxFile, trained: TrainedModel, num_crops: int
         )
         for center, scale in zip(centers, scales, strict=True):
             crop = np.empty((height, width, 3), np.uint8)
-            cut_crop(image, affine_matrix(center, scale, 0.0, (width, height)), crop)
+            cut_crop(Picture.whole(image), affine_matrix(center, scale, 0.0, (width, height)), crop)
             yield crop
         num_left -= len(centers)
         if num_left <= 0:

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from sdpose.data.crop import cut_crop
+from sdpose.data.crop import Picture, cut_crop
 from sdpose.errors import SdposeError
 from sdpose.geometry import affine_matrix, box_to_center_scale, heatmap_to_image
 from sdpose.heatmaps import decode_heatmaps, flip_heatmaps
@@ -110,7 +110,7 @@ class Predictor:
         )
         for center, scale in zip(centers, scales, strict=True):
             crop = np.empty((height, width, 3), np.uint8)
-            cut_crop(image, affine_matrix(center, scale, 0.0, (width, height)), crop)
+            cut_crop(Picture.whole(image), affine_matrix(center, scale, 0.0, (width, height)), crop)
             crops.append(crop)
         return _Waiting(boxes_xywh, scores, centers, scales)
 

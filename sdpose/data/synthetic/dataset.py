@@ -9,7 +9,6 @@
 A picture depends on (seed, split, index) alone, so more workers or a longer set change no byte of it.
 """
 
-import fcntl
 import hashlib
 import json
 import multiprocessing
@@ -17,7 +16,6 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -26,6 +24,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from sdpose.data.folder_lock import locked
 from sdpose.data.synthetic.coco_records import (
     annotation_file,
     detection_records,
@@ -92,7 +91,7 @@ def make_dataset(
     out_dir = Path(out_dir).resolve()
     try:
         out_dir.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(out_dir):
+        with locked(out_dir):
             return _find(out_dir, settings) or _make(out_dir, settings, num_workers, progress)
     except OSError as error:
         raise SdposeError(
@@ -118,14 +117,6 @@ def _check(settings: _Settings, num_workers: int) -> None:
         raise SdposeError(
             f"the number of workers is {num_workers}; it must be 0 (no extra process) or greater"
         )
-
-
-@contextmanager
-def _locked(out_dir: Path) -> Iterator[None]:
-    """One writer a folder. The lock file stays: deleting it would let two processes hold two locks."""
-    with open(out_dir.with_name(f".{out_dir.name}.lock"), "w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
 
 
 def _find(out_dir: Path, settings: _Settings) -> DatasetSummary | None:

@@ -1,0 +1,19 @@
+"""One writer a folder."""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Wait for whoever writes to `folder`, which need not exist. Raises OSError where no file can be written beside it.
+
+    The lock file stays: deleting it would let two processes hold two locks.
+    """
+    with open(folder.with_name(f".{folder.name}.lock"), "w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
