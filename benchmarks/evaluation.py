@@ -2,10 +2,10 @@
 
 The pass begins at the photographs and ends with AP: input, network, mirror image, decoding, poses in the image,
 rescoring, suppression, results file, COCO's evaluation. The published side is written from the specification: all
-cycles in training's order, contiguous memory, batch norm unfolded, attention maps kept, the mirror image in a second
-pass (`plain_model.py`), floats from the loader (`data.py`), joints decoded one by one with OpenCV
-(`tests/heatmap_reference.py`), poses and suppression person by person, Python's own JSON, pycocotools. Both get the same
-weights and the same persons, and AP must be the same.
+cycles, contiguous memory, batch norm unfolded, attention maps kept, the mirror image in a second pass
+(`plain_model.py`), floats from the loader (`data.py`), joints decoded one by one with OpenCV
+(`tests/heatmap_reference.py`), poses and suppression person by person, Python's own JSON, pycocotools. Both get the
+same weights and the same persons, and AP must be the same.
 
 What the host does after the network is measured again at COCO's size: 5,000 images, 22,000 boxes, from real
 annotations and boxes with drawn poses (`ap_noise.py`).

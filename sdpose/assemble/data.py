@@ -168,7 +168,7 @@ def training_targets(settings: Settings, batch: PoseBatch) -> tuple[Tensor, Tens
 
 
 def to_device(batch: PoseBatch, device: torch.device) -> PoseBatch:
-    """The batch on the device. On CUDA it is copied beside the work of the batch before, and nothing waits for it here."""
+    """The batch on the device. On CUDA it is copied beside the work of the batch before, and nothing here waits."""
     if device.type != "cuda":
         return batch.to(device)
     copying, computing = _copy_stream(device), torch.cuda.current_stream(device)
