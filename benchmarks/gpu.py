@@ -9,8 +9,8 @@ and what no longer fits into `--minutes` is named and left out.
   specification in `plain_model.py`) against the product's own training step in float32 and bf16, compiled, and with
   CUDA graphs; batches come from pinned host memory. FLOPs of a step are three forward passes of all cycles; the share
   of the peak is of the data sheet's dense bf16 where the GPU is known.
-- `end_to_end`: `sdpose.fit` on drawn people of COCO's picture size with worker processes, and how long COCO's 300 epochs
-  (45 million samples) would take at that rate. Drawn JPEGs are quicker to decode than photographs.
+- `end_to_end`: `sdpose.fit` on drawn people of COCO's picture size with worker processes, and how long 300 epochs of
+  COCO (45 million samples) would take at that rate. Drawn JPEGs are quicker to decode than photographs.
 - `evaluation`: images a second with flip test and decoding, published against ours, with and without folded norms.
 - `batch`: the largest power of two that fits.
 - `precision`: the demo trained in float32 and bf16 from two seeds, and whether AP ends within its own noise.
