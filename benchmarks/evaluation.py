@@ -43,7 +43,7 @@ from benchmarks.plain_model import plain_heatmaps
 from benchmarks.ratio import Ratio, in_turns
 from benchmarks.side import Side, clock_of
 from sdpose.data.coco import load_coco
-from sdpose.data.dataset import PoseDataset, SampleKey
+from sdpose.data.dataset import PoseDataset
 from sdpose.data.loader import EvalLoader
 from sdpose.data.persons import PersonTable
 from sdpose.data.synthetic import make_dataset

@@ -11,6 +11,7 @@ import torch
 from benchmarks import evaluation
 from benchmarks.plain_model import plain_cycles, plain_losses
 from benchmarks.side import Side, clock_of
+from sdpose.data.dataset import SampleKey
 from sdpose.models import SDPose, SDPoseLoss, StemNet, total_loss
 
 
@@ -57,7 +58,7 @@ def test_a_pose_of_one_person(shared: Path) -> None:
     files = evaluation.validation_files(shared / "data", Path())
     dataset, _ = evaluation.persons_of(*files, 3)
     pose, box = evaluation.plain_pose(dataset, 2, np.full((17, 2), [10.5, 20.25]), np.ones(17))
-    batch = dataset.__getitems__([evaluation.SampleKey(0, 2)])
+    batch = dataset.__getitems__([SampleKey(0, 2)])
     center, scale = batch.centers.numpy()[0], batch.scales.numpy()[0]
     np.testing.assert_allclose(box["center"], center)
     np.testing.assert_allclose(
