@@ -7,7 +7,11 @@ threads that wait for each other suffer more from other work than a matrix produ
 attention products; a training step counts as three forward passes of all cycles: forward, loss, backward and fused
 Adam. Images come channels-last from `ImageNormalizer`, as in a run.
 
-    python benchmarks/model.py [--variant sdpose_s_v1] [--repeats 7] [--threads N] [--before]
+Then the same work as the published code does it (`plain_model.py`: contiguous, all cycles also in evaluation, attention
+maps kept, Adam parameter by parameter, memory given back to the kernel) in turns with ours, each side in a process of
+its own; evaluation with the mirror image.
+
+    python -m benchmarks.model [--variant sdpose_s_v1] [--repeats 7] [--threads N] [--before] [--quick]
 
 `--before` switches off what was done for speed: memory format, folded batch norm, kept memory, fused Adam.
 """
@@ -24,6 +28,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from benchmarks.plain_model import plain_heatmaps, plain_training_step
+from benchmarks.ratio import Ratio, in_turns
+from benchmarks.side import Side, clock_of
+from sdpose.heatmaps import flip_heatmaps
 from sdpose.models import (
     VARIANTS,
     ImageNormalizer,
@@ -37,9 +45,12 @@ from sdpose.models import (
     total_loss,
 )
 from sdpose.models.complexity import count
+from sdpose.skeleton import COCO17
 
 # Wanted fractions of the peak; the published code reaches about 0.21 in training, a plain rewrite 0.45.
 GOALS = {"evaluation": 0.50, "training": 0.55}
+# Wanted speed-up over the published way of computing.
+SPEED_UPS = {"evaluation": 5.0, "training": 3.0}
 PEAK_SIZES = (1024, 1536, 2048)
 BURST_S = 0.15
 
@@ -56,12 +67,19 @@ class Case:
 
 @dataclass(frozen=True)
 class Measured:
-    """Medians over the repeats, and the best of them."""
+    """Medians over the repeats, and the share of the matrix product's speed in each of them."""
 
     elapsed_s: float
     gflops: float
-    fraction: float
-    best_fraction: float
+    fractions: list[float]
+
+    @property
+    def fraction(self) -> float:
+        return statistics.median(self.fractions)
+
+    @property
+    def best_fraction(self) -> float:
+        return max(self.fractions)
 
 
 def main() -> None:
@@ -73,7 +91,11 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--before", action="store_true", help="without what was done for speed")
+    parser.add_argument("--quick", action="store_true", help="the ratios alone, of few rounds")
     args = parser.parse_args()
+    if args.quick:
+        show(ratios(quick=True))
+        return
     torch.set_num_threads(args.threads)
     if args.before:
         for module in (conv_norm, hrnet, stem):
@@ -97,6 +119,108 @@ def main() -> None:
             f"{result.best_fraction:>7.3f}{GOALS[case.kind]:>7.2f}",
             flush=True,
         )
+    if not args.before:
+        show(against_published(args.variant, batch_size=16, rounds=args.repeats, threads=args.threads))
+
+
+def ratios(*, quick: bool) -> list[Ratio]:
+    """Shares of the matrix product's speed, and speed-ups over the published way; SDPose-S-V1, one thread."""
+    threads_before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    keep_freed_memory()
+    try:
+        matmul, shares = matmul_case(), []
+        for case in cases("sdpose_s_v1", before=False):
+            if case.batch_size == 1:
+                continue
+            result = measure(case, matmul, 2 if quick else 5)
+            shares.append(
+                Ratio.of(
+                    f"{case.kind}, share of the matmul peak",
+                    result.fractions,
+                    aim=GOALS[case.kind],
+                    detail=f"{case.batch_size / result.elapsed_s:.2f} img/s, {result.gflops:.0f} GFLOP/s, "
+                    f"batch {case.batch_size}, 1 thread",
+                )
+            )
+    finally:
+        torch.set_num_threads(threads_before)
+    return shares + against_published("sdpose_s_v1", batch_size=8, rounds=2 if quick else 5, threads=1)
+
+
+def against_published(variant: str, *, batch_size: int, rounds: int, threads: int) -> list[Ratio]:
+    """Time of the published way over ours: a training step, and the evaluation of a batch with its mirror image."""
+    found = []
+    for kind, plain_side, our_side in (
+        ("evaluation", plain_evaluation, our_evaluation),
+        ("training", plain_training, our_training),
+    ):
+        with (
+            Side(plain_side, variant, batch_size, threads=threads, keep_memory=False) as plain,
+            Side(our_side, variant, batch_size, threads=threads) as ours,
+        ):
+            times = in_turns(plain, ours, rounds=rounds, clock=clock_of([plain, ours]))
+        plain_s, ours_s = (statistics.median(column) for column in zip(*times, strict=True))
+        found.append(
+            Ratio.of(
+                f"{kind}, published / ours",
+                [theirs / own for theirs, own in times],
+                aim=SPEED_UPS[kind],
+                detail=f"{batch_size / plain_s:.2f} and {batch_size / ours_s:.2f} img/s, batch {batch_size}, "
+                f"{threads} thread(s)",
+            )
+        )
+    return found
+
+
+def show(found: list[Ratio]) -> None:
+    """One line a ratio."""
+    for ratio in found:
+        aim = f" (wanted {ratio.aim:g})" if ratio.aim is not None else ""
+        print(f"{ratio.name:<40}{ratio.value:>7.2f} [{ratio.low:.2f}, {ratio.high:.2f}]{aim}  {ratio.detail}")
+
+
+def our_training(variant: str, batch_size: int) -> Callable[[], object]:
+    """A step as a run makes it."""
+    torch.manual_seed(0)
+    model = create_model(variant).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return training_step(model, images(batch_size, before=False), fused=False)
+
+
+def plain_training(variant: str, batch_size: int) -> Callable[[], object]:
+    """The same step in the published way."""
+    torch.manual_seed(0)
+    target, weight = torch.rand(batch_size, 17, 64, 48), torch.ones(batch_size, 17, 1)
+    run = plain_training_step(create_model(variant), images(batch_size, before=True), target, weight)
+    return lambda: run().item()
+
+
+def our_evaluation(variant: str, batch_size: int) -> Callable[[], object]:
+    """Averaged heatmaps of a batch and its mirror image, in one pass."""
+    torch.manual_seed(0)
+    model = create_model(variant).to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+    batch = images(batch_size, before=False)
+
+    @torch.inference_mode()
+    def run() -> float:
+        plain, turned = model(torch.cat([batch, batch.flip(3)])).chunk(2)
+        return float((plain + flip_heatmaps(turned, COCO17.flip_index, shift=True)).mul_(0.5).sum())
+
+    return run
+
+
+def plain_evaluation(variant: str, batch_size: int) -> Callable[[], object]:
+    """The same heatmaps after two passes through all cycles."""
+    torch.manual_seed(0)
+    model, batch = create_model(variant).eval(), images(batch_size, before=True)
+
+    @torch.no_grad()
+    def run() -> float:
+        heatmaps, turned = plain_heatmaps(model, batch), plain_heatmaps(model, batch.flip(3))
+        turned = flip_heatmaps(turned, COCO17.flip_index, shift=True)
+        return float(((heatmaps + turned) * 0.5).sum())
+
+    return run
 
 
 def cases(variant: str, *, before: bool) -> list[Case]:
@@ -172,7 +296,7 @@ def measure(case: Case, matmul: Case, repeats: int) -> Measured:
         elapsed.append(case.flops / speed)
         fractions.append(speed / peak)
     elapsed_s = statistics.median(elapsed)
-    return Measured(elapsed_s, case.flops / elapsed_s / 1e9, statistics.median(fractions), max(fractions))
+    return Measured(elapsed_s, case.flops / elapsed_s / 1e9, fractions)
 
 
 def rate(case: Case) -> float:

@@ -8,6 +8,7 @@ by parameter. Weights are those of one of our models, so that a test can hold th
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -66,7 +67,7 @@ def plain_losses(cycles: list[PlainOutput], target: Tensor, weight: Tensor) -> T
         for joint in range(num_joints):
             difference = (cycle.heatmaps[:, joint] - target[:, joint]).flatten(1)
             total = total + (difference.square() * weight[:, joint]).mean() / num_joints
-    for student, teacher in zip(cycles[:-1], cycles[1:], strict=True):
+    for student, teacher in pairwise(cycles):
         total = total + 5e-6 * F.mse_loss(student.visual_tokens, teacher.visual_tokens)
         total = total + 5e-6 * F.mse_loss(student.keypoint_tokens, teacher.keypoint_tokens)
     return total
@@ -102,7 +103,9 @@ def _stem(stem: nn.Module, x: Tensor) -> Tensor:
 def _attention(attention: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
     """(B, T, D) -> (B, T, D) and the map (B, S, T, T)."""
     query, key, value = attention.to_qkv(x).chunk(3, dim=-1)
-    query, key, value = (part.unflatten(2, (attention.heads, -1)).transpose(1, 2) for part in (query, key, value))
+    query, key, value = (
+        part.unflatten(2, (attention.heads, -1)).transpose(1, 2) for part in (query, key, value)
+    )
     logits = torch.matmul(query, key.transpose(2, 3)) * query.shape[-1] ** -0.5  # (B, S, T, T)
     weights = logits.softmax(dim=-1)
     out = torch.matmul(weights, value).transpose(1, 2).flatten(2)

@@ -21,9 +21,10 @@ Make = Callable[..., Callable[[], Any]]
 
 
 class Side:
-    """`make(*args)` in a new process gives what every call runs there. A context manager: leaving it ends the process.
+    """`make(*args)` in a new process gives what every call runs there. Leaving the context ends the process.
 
-    `make` must be a function of a module. `spent_s` are the seconds of all calls so far.
+    `make` must be a function of a module. `spent_s` are the seconds of all calls so far, `result` is what the last one
+    gave.
     """
 
     def __init__(self, make: Make, *args: Any, threads: int = 1, keep_memory: bool = True) -> None:
@@ -33,15 +34,16 @@ class Side:
             target=_serve, args=(theirs, make, args, threads, keep_memory), daemon=True
         )
         self.spent_s = 0.0
+        self.result: Any = None
         self._process.start()
         theirs.close()
 
     def __call__(self) -> Any:
         """One run there; gives its result. Raises EOFError when the process has died of an error, shown on stderr."""
         self._connection.send(True)
-        elapsed_s, result = self._connection.recv()
+        elapsed_s, self.result = self._connection.recv()
         self.spent_s += elapsed_s
-        return result
+        return self.result
 
     def __enter__(self) -> Side:
         return self

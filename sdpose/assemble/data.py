@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice
 from typing import Literal
 
@@ -141,7 +142,15 @@ def evaluation_loader(settings: Settings, dataset: PoseDataset, split: Split, wo
     data = settings.data
     batch_size = data.test_samples_per_gpu if split == "test" else data.val_samples_per_gpu
     num_workers = data.test_workers_per_gpu if split == "test" else data.val_workers_per_gpu
-    return EvalLoader(dataset, batch_size, num_workers=num_workers, rank=world.rank, world_size=world.size)
+    return EvalLoader(
+        dataset,
+        batch_size,
+        num_workers=num_workers,
+        rank=world.rank,
+        world_size=world.size,
+        # From other memory a copy to the device waits for everything queued before it.
+        pin_memory=world.device.type == "cuda",
+    )
 
 
 class EpochBatches:
@@ -177,5 +186,21 @@ def training_targets(settings: Settings, batch: PoseBatch) -> tuple[Tensor, Tens
 
 
 def to_device(batch: PoseBatch, device: torch.device) -> PoseBatch:
-    """The batch on the device; from pinned memory the copy runs beside the computation."""
-    return batch.to(device, non_blocking=device.type == "cuda")
+    """The batch on the device. On CUDA it is copied beside the work of the batch before, and nothing here waits."""
+    if device.type != "cuda":
+        return batch.to(device)
+    copying, computing = _copy_stream(device), torch.cuda.current_stream(device)
+    with torch.cuda.stream(copying):
+        moved = batch.to(device, non_blocking=True)
+    computing.wait_stream(copying)
+    for tensor in vars(moved).values():
+        if isinstance(tensor, Tensor):
+            # Its memory is given out again only after the computation that reads it.
+            tensor.record_stream(computing)
+    return moved
+
+
+@lru_cache(maxsize=16)
+def _copy_stream(device: torch.device) -> torch.cuda.Stream:
+    """One stream a device, kept: memory is reused within a stream."""
+    return torch.cuda.Stream(device)

@@ -48,6 +48,10 @@ def choose_machine(settings: Settings, device: torch.device, *, deterministic: b
         raise SdposeError(
             f"runtime.precision is 'bf16', which {device} cannot do; set runtime.precision=fp32"
         )
+    if runtime.compile == "cuda-graphs" and not on_gpu:
+        raise SdposeError(
+            f"runtime.compile is 'cuda-graphs', which {device} cannot do; set runtime.compile=True or False"
+        )
     if on_gpu:
         torch.backends.cuda.matmul.allow_tf32 = runtime.tf32
         torch.backends.cudnn.allow_tf32 = runtime.tf32

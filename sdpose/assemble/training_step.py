@@ -35,7 +35,8 @@ def wrap_for_training(model: SDPose, settings: Settings, machine: Machine, world
     """The model as `training_step` calls it, compiled and shared among the processes as the settings ask."""
     trained: nn.Module = _Cycles(model)
     if settings.runtime.compile:
-        trained.compile()
+        mode = "reduce-overhead" if settings.runtime.compile == "cuda-graphs" else "default"
+        trained.compile(mode=mode)
     if world.size > 1:
         trained = nn.parallel.DistributedDataParallel(
             trained,

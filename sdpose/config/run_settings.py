@@ -151,15 +151,16 @@ class RuntimeSettings(Section):
     """How the machine is used; nothing here changes what is learnt beyond rounding.
 
     `precision` auto is bf16 autocast on CUDA and fp32 on CPU. `channels_last` None is on: it is faster on both.
-    `compile` costs minutes at the start and pays in long runs on a GPU. `rescue_minutes` is the time between
-    checkpoints within an epoch (0: none). `limit_train_batches` ends every epoch after so many batches, for a
+    `compile` costs minutes at the start and pays in long runs on a GPU; 'cuda-graphs' also replays an iteration's
+    kernels at once, for batches so small that the host cannot launch them fast enough. `rescue_minutes` is the time
+    between checkpoints within an epoch (0: none). `limit_train_batches` ends every epoch after so many batches, for a
     quick try.
     """
 
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     channels_last: bool | None = None
     tf32: bool = True
-    compile: bool = False
+    compile: bool | Literal["cuda-graphs"] = False
     rescue_minutes: NotNegativeFloat = 15.0
     limit_train_batches: Positive | None = None
 

@@ -24,5 +24,8 @@ class ImageNormalizer(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """RGB uint8 (N, H, W, 3), 0..255 -> float32 (N, 3, H, W) in channels-last memory."""
-        # The permuted view is channels-last already, and every step keeps that order.
-        return images.permute(0, 3, 1, 2).float().div_(255).sub_(self.mean).div_(self.std)
+        # Row by row: an operation along three channels alone would have an inner loop of three on the CPU.
+        width = images.shape[2]
+        mean, std = (values.view(-1).repeat(width) for values in (self.mean, self.std))  # (W * 3,)
+        rows = images.flatten(2).float().div_(255).sub_(mean).div_(std)  # (N, H, W * 3)
+        return rows.view(images.shape).permute(0, 3, 1, 2)  # (N, 3, H, W), channels-last as the crops are
