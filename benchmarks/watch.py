@@ -1,7 +1,7 @@
 """How quick the live page is with a long run: 300 epochs, 1 M records, in a real browser.
 
     python -m benchmarks.watch             # some two minutes
-    python -m benchmarks.watch --quick     # 60 epochs, 200,000 records
+    python -m benchmarks.watch --quick     # 30 epochs, 100,000 records
 
 `sdpose watch` runs in a process of its own, as people start it, and a headless Chromium looks at it. Times are from the
 wall clock: other work on the machine counts. Two ratios depend less on the machine: the page of the long run against
@@ -26,10 +26,11 @@ from typing import Any
 
 from benchmarks.ratio import Ratio, in_turns
 from sdpose.dashboard.own_log import OwnLog
+from sdpose.errors import SdposeError
 
 STAMP = "20260101_000000"
 EPOCH_LENGTH = 3333
-FULL_EPOCHS, QUICK_EPOCHS = 300, 60
+FULL_EPOCHS, QUICK_EPOCHS = 300, 30
 _ROUNDS = 5
 _SCROLL_S = 4.0
 _RECORDS = 12
@@ -113,7 +114,7 @@ def browser() -> Iterator[Any]:
     names = ("chromium", "chromium-browser", "google-chrome")
     path = os.environ.get("SDPOSE_CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
     if path is None:
-        sys.exit("needs chromium (apt-get install chromium), or SDPOSE_CHROMIUM=/path/to/it")
+        raise SdposeError("needs chromium (apt-get install chromium), or SDPOSE_CHROMIUM=/path/to/it")
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=path, args=CHROMIUM_ARGUMENTS)
         yield chromium
@@ -246,7 +247,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--quick", action="store_true", help="200,000 records")
+    parser.add_argument("--quick", action="store_true", help="100,000 records")
     lines, found = run(quick=parser.parse_args().quick)
     print(*lines, sep="\n")
     for each in found:
