@@ -1,7 +1,7 @@
 """How quick the live page is with a long run: 300 epochs, 1 M records, in a real browser.
 
     python -m benchmarks.watch             # some two minutes
-    python -m benchmarks.watch --quick     # 60 epochs, 200,000 records
+    python -m benchmarks.watch --quick     # 30 epochs, 100,000 records
 
 `sdpose watch` runs in a process of its own, as people start it, and a headless Chromium looks at it. Times are from the
 wall clock: other work on the machine counts. Two ratios depend less on the machine: the page of the long run against
@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
@@ -26,10 +26,11 @@ from typing import Any
 
 from benchmarks.ratio import Ratio, in_turns
 from sdpose.dashboard.own_log import OwnLog
+from sdpose.errors import SdposeError
 
 STAMP = "20260101_000000"
 EPOCH_LENGTH = 3333
-FULL_EPOCHS, QUICK_EPOCHS = 300, 60
+FULL_EPOCHS, QUICK_EPOCHS = 300, 30
 _ROUNDS = 5
 _SCROLL_S = 4.0
 _RECORDS = 12
@@ -113,7 +114,7 @@ def browser() -> Iterator[Any]:
     names = ("chromium", "chromium-browser", "google-chrome")
     path = os.environ.get("SDPOSE_CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
     if path is None:
-        sys.exit("needs chromium (apt-get install chromium), or SDPOSE_CHROMIUM=/path/to/it")
+        raise SdposeError("needs chromium (apt-get install chromium), or SDPOSE_CHROMIUM=/path/to/it")
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=path, args=CHROMIUM_ARGUMENTS)
         yield chromium
@@ -153,18 +154,15 @@ def to_the_page(page: Any, log: Path, epoch: int, number: int) -> float:
     return float(page.evaluate(_SEEN, str(loss))) / 1000 - written_at
 
 
-def measured(folder: Path, epochs: int) -> tuple[list[str], Ratio]:
-    """What is said of a long run below `folder / "long"`, with a short one below `folder / "short"` to compare with."""
-    lines = []
+def measured(folder: Path, epochs: int, say: Callable[[str], None]) -> Ratio:
+    """The page of the long run below `folder / "long"`, with the short one below `folder / "short"` to compare with."""
     log = folder / "long" / "run" / f"{STAMP}.log.json"
     with browser() as chromium, served(folder / "long") as address, served(folder / "short") as short:
         page, first_s = opened(chromium, address)
         started_at = time.perf_counter()
         until_read(page)
-        lines.append(
-            f"opened for the first time, an even sample of the log: {first_s:.2f} s to the first chart"
-        )
-        lines.append(f"all of it read after {time.perf_counter() - started_at + first_s:.1f} s")
+        say(f"opened for the first time, an even sample of the log: {first_s:.2f} s to the first chart")
+        say(f"all of it read after {time.perf_counter() - started_at + first_s:.1f} s")
         times: list[tuple[float, float]] = []
         for _ in range(_ROUNDS):
             pages = [opened(chromium, each) for each in (address, short)]
@@ -172,22 +170,21 @@ def measured(folder: Path, epochs: int) -> tuple[list[str], Ratio]:
             for each, _ in pages:
                 each.context.close()
         opening = [long_s for long_s, _ in times]
-        lines.append(
+        say(
             f"opened again: {median(opening):.2f} s to the first chart (worst of {_ROUNDS}: {max(opening):.2f} s)"
         )
         frames = sorted(page.evaluate(_SCROLL, _SCROLL_S))
-        lines.append(f"scrolled: {_frames(frames)}")
+        say(f"scrolled: {_frames(frames)}")
         taken = [to_the_page(page, log, epochs + 1, number + 1) for number in range(_RECORDS)]
-        lines.append(
+        say(
             f"a new record is on the page after {median(taken):.2f} s (worst of {_RECORDS}: {max(taken):.2f} s)"
         )
-    ratio = Ratio.of(
+    return Ratio.of(
         "watch: seconds to the first chart, long run / run of 1,000 records",
         [long_s / short_s for long_s, short_s in times],
         better="lower",
         detail=f"{median(opening):.2f} s / {median(short_s for _, short_s in times):.2f} s",
     )
-    return lines, ratio
 
 
 def reading(log: Path) -> Ratio:
@@ -205,7 +202,7 @@ def reading(log: Path) -> Ratio:
                 for name, value in json.loads(line).items():
                     columns.setdefault(name, []).append(value)
 
-    times = in_turns(plainly, ours, rounds=2, clock=time.process_time)
+    times = in_turns(plainly, ours, rounds=3, clock=time.process_time)
     return Ratio.of(
         "watch: CPU seconds to read a log, json.loads / ours",
         [theirs / own for theirs, own in times],
@@ -222,23 +219,24 @@ def _frames(frames: Sequence[float]) -> str:
     )
 
 
-def run(*, quick: bool) -> tuple[list[str], list[Ratio]]:
-    """Lines for people, and the ratios."""
+def run(*, quick: bool, say: Callable[[str], None]) -> list[Ratio]:
+    """The ratios; `say` hears line by line what stands behind them."""
     epochs = QUICK_EPOCHS if quick else FULL_EPOCHS
     with tempfile.TemporaryDirectory(prefix="sdpose-watch-") as name:
         folder = Path(name)
+        write_log(folder / "read" / "run", epochs=QUICK_EPOCHS)
+        read = reading(folder / "read" / "run" / f"{STAMP}.log.json")
+        shutil.rmtree(folder / "read")
         records = write_log(folder / "long" / "run", epochs=epochs)
         write_log(folder / "short" / "run", epochs=10, epoch_length=100)
-        log = folder / "long" / "run" / f"{STAMP}.log.json"
-        lines = [f"{records:,} records in {epochs} epochs, {log.stat().st_size / 2**20:.0f} MiB"]
-        read = reading(log)
-        more, opening = measured(folder, epochs)
-        return [*lines, *more], [opening, read]
+        size = (folder / "long" / "run" / f"{STAMP}.log.json").stat().st_size
+        say(f"{records:,} records in {epochs} epochs, {size / 2**20:.0f} MiB")
+        return [measured(folder, epochs, say), read]
 
 
 def ratios(*, quick: bool) -> list[Ratio]:
     """For the committed table."""
-    return run(quick=quick)[1]
+    return run(quick=quick, say=lambda line: None)
 
 
 def main() -> None:
@@ -246,10 +244,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--quick", action="store_true", help="200,000 records")
-    lines, found = run(quick=parser.parse_args().quick)
-    print(*lines, sep="\n")
-    for each in found:
+    parser.add_argument("--quick", action="store_true", help="100,000 records")
+    quick = parser.parse_args().quick
+    for each in run(quick=quick, say=lambda line: print(line, flush=True)):
         print(f"{each.name}: {each.value:.2f} [{each.low:.2f}, {each.high:.2f}] ({each.detail})")
 
 

@@ -42,7 +42,7 @@ class KeptPredictions:
 
     def results(self) -> list[dict[str, Any]]:
         """In COCO's form, a dict a person; evaluated again they give the same AP."""
-        flat = self.joints.reshape(len(self.joints), -1).tolist()
+        flat = self.joints.reshape(len(self.joints), 3 * self.joints.shape[1]).tolist()
         columns = zip(self.image_ids.tolist(), flat, self.scores.tolist(), strict=True)
         return [
             {"image_id": image_id, "category_id": _PERSON, "keypoints": joints, "score": score}

@@ -102,7 +102,7 @@ class _Writer:
                     f"<{tag}>{entries}</{tag}>"
                 )
             case Listing(text, caption, folded):
-                code = f"<pre><code>{escape(text)}</code></pre>"
+                code = f'<pre tabindex="0"><code>{escape(text)}</code></pre>'
                 if folded:
                     return f"<details><summary>{escape(caption)}</summary>{code}</details>"
                 return f"<p>{escape(caption)}</p>{code}"

@@ -46,7 +46,8 @@ def train(epoch: int, iteration: int, *, loss: float | None = None, **more: Any)
     heatmap = loss if loss is not None else round(0.01 / (epoch + iteration / 10), 6)
     row = {"mode": "train", "epoch": epoch, "iter": iteration, "lr": 0.0001, "data_time": 0.0123456}
     row |= {"heatmap_loss": heatmap, "vis_dist_loss": 4.12345e-06, "acc_pose": 0.5, "loss": heatmap}
-    return row | {"grad_norm": 0.0987654, "time": 0.234567} | more
+    row |= {"grad_norm": 0.0987654, "time": 0.234567, "heatmap_peak": 0.612345, "kpt_token_std": 0.0314159}
+    return row | more
 
 
 def val(epoch: int, ap: float, **more: Any) -> dict[str, Any]:

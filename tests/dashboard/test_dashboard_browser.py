@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 from dashboard_runs import STAMP, append, train, write_run
 
@@ -114,6 +116,8 @@ def test_the_numbers_on_the_page_are_those_of_the_log(
     shown = legend(page, "loss")
     assert float(shown["loss"]) == logged(run, "loss")[-1]
     assert float(shown["vis_dist_loss"]) == logged(run, "vis_dist_loss")[-1]
+    health = {"heatmap_peak": "0.612345", "kpt_token_std": "0.0314159"}
+    assert legend(page, "health") == {"iteration": "30", **health}
     score = legend(page, "score")
     assert float(score["AP"]) == 0.6
     assert float(score["95 % noise band ↑"]) == 0.62
@@ -125,18 +129,26 @@ def test_the_numbers_on_the_page_are_those_of_the_log(
 def test_a_new_record_is_on_the_page_within_two_seconds(
     tmp_path: Path, served: Callable[..., str], open_page: Callable[..., Any]
 ) -> None:
+    picture = cv2.imencode(".jpg", np.zeros((8, 8, 3), np.uint8))[1].tobytes()
     run = write_run(tmp_path / "run")
     page = open_page(served(tmp_path))
+    assert page.is_hidden("#picture-section")
     wait_until(page, lambda: legend(page, "loss").get("iteration") == "30")
     line = json.dumps(train(4, 5, loss=0.004321)) + "\n"
     append(run, line[:40])
     page.wait_for_timeout(700)
     assert legend(page, "loss")["iteration"] == "30", "half a line is no record"
+    # As a training does: the picture first, then the line that lets everybody look.
+    (run / "evaluations").mkdir()
+    (run / "evaluations" / "newest.jpg").write_bytes(picture)
     append(run, line[40:])
     started_at = time.monotonic()
     wait_until(page, lambda: legend(page, "loss")["loss"] == "0.004321")
     assert time.monotonic() - started_at < 2.0
     assert legend(page, "loss")["iteration"] == "35"
+    page.locator("#picture img").scroll_into_view_if_needed()
+    wait_until(page, lambda: page.evaluate("document.querySelector('#picture img').naturalWidth") == 8)
+    assert "evaluations/newest.jpg" in page.inner_text("#picture")
 
 
 def test_alerts_are_cards_with_causes_and_actions_in_both_languages(

@@ -91,10 +91,10 @@ def test_what_a_repair_or_a_resume_does_again_replaces_what_stood_there(tmp_path
 
 
 def test_a_value_that_comes_up_late_stands_where_it_came_up(tmp_path: Path) -> None:
-    run = write_run(tmp_path / "run", [train(1, 5), train(1, 10, heatmap_peak=0.5), train(2, 5)])
+    run = write_run(tmp_path / "run", [train(1, 5), train(1, 10, rank_spread=0.5), train(2, 5)])
     log = OwnLog(run)
-    assert read(log)["train", "heatmap_peak"] == [0.5]
-    assert steps(log, "heatmap_peak") == [10]
+    assert read(log)["train", "rank_spread"] == [0.5]
+    assert steps(log, "rank_spread") == [10]
 
 
 def test_a_log_that_is_written_anew_is_read_anew(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import os
@@ -136,6 +137,10 @@ def test_the_lines_of_the_specification() -> None:
         '"heatmap_loss": 0.0012345, "vis_dist_loss": 0.00023, "kpt_dist_loss": 6.1234e-07, '
         '"acc_pose": 0.5123, "grad_norm": 0.0338, "time": 0.5123}'
     )
+    # Vital signs stand behind what mmcv's readers know, and not in the text.
+    with_signs = dataclasses.replace(line, signs={"heatmap_peak": 0.6123456, "kpt_token_std": 0.25})
+    assert with_signs.text() == line.text()
+    assert with_signs.json() == line.json()[:-1] + ', "heatmap_peak": 0.612346, "kpt_token_std": 0.25}'
     assert ValEntry(10, 199, 1e-3, {"AP": 0.697, "AP .5": 0.88, "AR (L)": 0.0}).text() == (
         "Epoch(val) [10][199]\tAP: 0.6970, AP .5: 0.8800, AR (L): 0.0000"
     )
