@@ -70,7 +70,9 @@ def main() -> None:
         for name, words in FOREIGN.items():
             files[name] = statically_quantised(content, trained, facts, crops, **words)
         for recipe in RECIPES:
-            files[f"ours: {recipe.name}"] = quantised(content, trained, facts, crops, recipe)
+            files[f"ours: {recipe.name}"] = quantised(
+                content, trained, facts, crops, recipe, ranges=Path(folder) / "ranges.json"
+            )
         engines = {name: OnnxNetwork(file, name=name) for name, file in files.items()}
         print(f"{int8_instructions()}; {people.description}; ranges from {len(crops)} crops")
         print("| setting | flip test | AP | lost | mean px | 99 % px | max px |")

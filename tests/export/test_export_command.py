@@ -69,7 +69,7 @@ def test_a_wrong_file_is_not_written_and_the_old_one_stays(
 def test_int8_that_loses_too_much_is_refused_with_what_was_tried(
     ready: Path, demo_weights: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(job, "quantised", lambda content, *rest: damaged(content))
+    monkeypatch.setattr(job, "quantised", lambda content, *rest, **more: damaged(content))
     arguments = ["--images", "12", "--int8", "--calibration-crops", "8", "--out", "m.onnx"]
     assert main(["export", str(demo_weights), *arguments]) == 1
     said = capsys.readouterr().out
