@@ -21,11 +21,12 @@ from onnxruntime.quantization import QuantType
 from sdpose.config.settings import load_settings
 from sdpose.export.int8 import RECIPES, quantised, statically_quantised
 from sdpose.export.onnx_file import onnx_bytes
+from sdpose.export.openvino_file import INSTALLED, OpenVinoNetwork
 from sdpose.export.parity import Finder, measure_parity
 from sdpose.export.people import crops_of_people, drawn_people, people_of_config
 from sdpose.predict.model_facts import ModelFacts
 from sdpose.predict.onnx_network import OnnxNetwork
-from sdpose.predict.predictor import find_joints, torch_network
+from sdpose.predict.predictor import Network, find_joints, torch_network
 from sdpose.trained_model import load_trained_model
 
 DEMO = Path(__file__).parents[1] / "sdpose" / "weights" / "sdpose_demo.pth"
@@ -73,7 +74,13 @@ def main() -> None:
             files[f"ours: {recipe.name}"] = quantised(
                 content, trained, facts, crops, recipe, ranges=Path(folder) / "ranges.json"
             )
-        engines = {name: OnnxNetwork(file, name=name) for name, file in files.items()}
+        # One thread each: nothing is timed here, and on a busy machine threads that wait for each other take longest.
+        engines: dict[str, Network] = {
+            name: OnnxNetwork(file, name=name, num_threads=1) for name, file in files.items()
+        }
+        if INSTALLED:
+            for name in ("float32", f"ours: {RECIPES[0].name}"):
+                engines[f"{name}, in OpenVINO"] = OpenVinoNetwork(files[name], facts, num_threads=1)
         print(f"{int8_instructions()}; {people.description}; ranges from {len(crops)} crops")
         print("| setting | flip test | AP | lost | mean px | 99 % px | max px |")
         print("|---|---|---|---|---|---|---|")
@@ -82,11 +89,14 @@ def main() -> None:
             finders: dict[str, Finder] = {name: partial(find, engine) for name, engine in engines.items()}
             reference = partial(find, torch_network(trained, torch.device("cpu")))
             for name, parity in measure_parity(reference, finders, people, trained).items():
-                if name:
-                    print(
-                        f"| {name} | {'yes' if flip_test else 'no'} | {parity.ap:.4f} | {parity.loss:+.4f} | "
-                        f"{parity.mean_px:.3g} | {parity.p99_px:.3g} | {parity.max_px:.3g} |"
-                    )
+                cells = [
+                    name or "torch",
+                    "yes" if flip_test else "no",
+                    f"{parity.ap:.4f}",
+                    f"{parity.loss:+.4f}",
+                ]
+                cells += [f"{value:.3g}" for value in (parity.mean_px, parity.p99_px, parity.max_px)]
+                print(f"| {' | '.join(cells)} |", flush=True)
 
 
 def int8_instructions() -> str:
