@@ -123,7 +123,7 @@ def run(args: argparse.Namespace) -> int:
     print(
         f"{outcome.num_persons} persons in {outcome.num_done} images and frames{before}: "
         f"{args.out / 'predictions.json'} (COCO results), {args.out / JOURNAL}"
-        + ("" if args.no_draw else f", {args.out / 'drawn'}")
+        + (f", {args.out / 'drawn'}" if (args.out / "drawn").is_dir() else "")
     )
     if stop.requested:
         print("stopped; the same command goes on where it was")

@@ -16,6 +16,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -53,9 +54,18 @@ RECIPES = (
 
 
 def quantised(
-    content: bytes, trained: TrainedModel, facts: ModelFacts, crops: Tensor, recipe: Recipe
+    content: bytes,
+    trained: TrainedModel,
+    facts: ModelFacts,
+    crops: Tensor,
+    recipe: Recipe,
+    *,
+    ranges: Path | None = None,
 ) -> bytes:
-    """The ONNX file `content` with the recipe's layers in int8; crops (N, H, W, 3) uint8 RGB give the ranges."""
+    """The ONNX file `content` with the recipe's layers in int8; crops (N, H, W, 3) uint8 RGB give the ranges.
+
+    `ranges` is a file that keeps them: the first recipe has those of all others, and they take longest to find.
+    """
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType
 
     return statically_quantised(
@@ -72,6 +82,7 @@ def quantised(
         weight_type=QuantType.QInt8,
         calibrate_method=CalibrationMethod.Percentile,
         extra_options={"CalibPercentile": _PERCENTILE},
+        **_kept_in(ranges),
     )
 
 
@@ -103,6 +114,13 @@ def statically_quantised(
             **settings,
         )
         return finished(onnx.load(target), replace(facts, numbers="int8"))
+
+
+def _kept_in(ranges: Path | None) -> dict[str, Any]:
+    from onnxruntime.quantization import quantize_static
+
+    known = "calibration_cache_path" in signature(quantize_static).parameters  # since 1.32
+    return {"calibration_cache_path": ranges} if known and ranges is not None else {}
 
 
 def largest_weight(content: bytes) -> int:

@@ -169,7 +169,9 @@ class _Work:
         self.console.line(f"int8 ranges from {len(crops)} crops")
         refused: list[str] = []
         for recipe in RECIPES:
-            int8 = quantised(content, self.trained, self.facts, crops, recipe)
+            int8 = quantised(
+                content, self.trained, self.facts, crops, recipe, ranges=self.folder / "ranges.json"
+            )
             rows = [
                 row
                 for row in self._measure({"int8": self._onnx(int8)}, people, INT8_LIMIT)

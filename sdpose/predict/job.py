@@ -115,10 +115,11 @@ class Job:
         for number, poses in enumerate(self.predictor.stream(readable()), start=1):
             medium, image = pending.pop(0)
             image_id = self.boxes.image_id(medium.path) if self.boxes else number_in(medium.path)
-            self.journal.add({"file": medium.name, "persons": poses.to_coco(image_id)})
-            self._count(poses)
             if self.settings.draw:
                 self._write_drawing(self.settings.out / "drawn" / medium.name, poses, image)
+            # Last, so that what is called done after a kill has its drawing.
+            self.journal.add({"file": medium.name, "persons": poses.to_coco(image_id)})
+            self._count(poses)
             self.progress.advance(number + len(self.outcome.problems), len(media), medium.name)
 
     def _known(self, media: Sequence[Medium], boxes: BoxFile) -> list[Medium]:
@@ -210,8 +211,17 @@ class Job:
         path.parent.mkdir(parents=True, exist_ok=True)
         drawn = poses.draw(image, score_threshold=self.settings.score_threshold)
         target = path if path.suffix.lower() in _WRITABLE else path.with_name(f"{path.name}.jpg")
-        if not cv2.imwrite(str(target), drawn):
-            raise SdposeError(f"cannot write {target}; free some space or choose another --out")
+        encoded, content = cv2.imencode(target.suffix, drawn)
+        try:
+            if not encoded:
+                raise OSError("the picture cannot be encoded")
+            unfinished = target.with_name(f"unfinished_{target.name}")
+            unfinished.write_bytes(content.tobytes())
+            unfinished.replace(target)
+        except OSError as error:
+            raise SdposeError(
+                f"cannot write {target}: {error}; free some space or choose another --out"
+            ) from error
 
     def _count(self, poses: Poses) -> None:
         self.outcome.num_done += 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -33,17 +34,16 @@ class Journal:
         self._file = self.path.open("ab")
 
     def _take_up(self, wanted: dict[str, Any]) -> None:
-        whole = b""
-        for number, line in enumerate(self.path.read_bytes().splitlines(keepends=True)):
-            try:
-                entry = json.loads(line)
-            except ValueError:
-                continue  # half a line of an interrupted run: that image is done again
-            if number == 0:
-                self._require_same(entry.get("settings", {}), wanted)
-            elif line.endswith(b"\n"):
-                self.done[entry["file"]] = entry
-            whole += line if line.endswith(b"\n") else b""
+        first, *rest = self.path.read_bytes().splitlines(keepends=True) or [b""]
+        try:
+            self._require_same(json.loads(first)["settings"], wanted)
+            self.done = {str(entry["file"]): entry for entry in map(json.loads, _whole(rest))}
+        except (ValueError, TypeError, KeyError) as error:
+            raise SdposeError(
+                f"{self.path} is not what `sdpose predict` writes, or is damaged ({type(error).__name__} {error}); "
+                "choose another --out, or --again to make everything anew"
+            ) from error
+        whole = b"".join([first, *_whole(rest)])
         write_atomically(self.path, lambda file: file.write(whole))
 
     def _require_same(self, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
@@ -76,14 +76,15 @@ class Journal:
 
     def write_csv(self, path: Path, keypoints: Sequence[str]) -> None:
         """All as a table: a row a person, x, y and score of each joint."""
-        with path.with_suffix(".tmp").open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            joints = [f"{name}_{what}" for name in keypoints for what in ("x", "y", "score")]
-            writer.writerow(
-                ["file", "image_id", "person", "track_id", "score", "left", "top", "width", "height", *joints]
-            )
-            writer.writerows(self._rows())
-        path.with_suffix(".tmp").replace(path)
+        table = io.StringIO(newline="")
+        writer = csv.writer(table)
+        joints = [f"{name}_{what}" for name in keypoints for what in ("x", "y", "score")]
+        writer.writerow(
+            ["file", "image_id", "person", "track_id", "score", "left", "top", "width", "height", *joints]
+        )
+        writer.writerows(self._rows())
+        content = table.getvalue().encode("utf-8")
+        write_atomically(path, lambda file: file.write(content))
 
     def _rows(self) -> Iterator[list[Any]]:
         for name, entry in sorted(self.done.items()):
@@ -105,6 +106,11 @@ def file_identity(path: Path) -> str:
         return f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()[:12]}"
     except OSError as error:
         raise SdposeError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def _whole(lines: Sequence[bytes]) -> list[bytes]:
+    """Without the half line of an interrupted run: that image is done again."""
+    return [line for line in lines if line.endswith(b"\n")]
 
 
 def _line(entry: Mapping[str, Any]) -> bytes:

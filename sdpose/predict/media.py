@@ -116,9 +116,9 @@ class Film:
         self._capture = cv2.VideoCapture(source)
         if not self._capture.isOpened():
             raise SdposeError(
-                f"{medium.name}: no such camera; the first one is 0, and others may be using it"
+                f"{medium.name}: no such camera; they are counted from 0, and another program may hold it"
                 if medium.kind == "camera"
-                else f"{medium.path}: is no film that OpenCV can decode; convert it, for example to MP4"
+                else f"{medium.path}: is no film that OpenCV can decode; if it is whole, convert it to MP4"
             )
         fps = float(self._capture.get(cv2.CAP_PROP_FPS))
         self.fps = fps if 1.0 <= fps <= 1000.0 else _FALLBACK_FPS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -78,15 +79,25 @@ class Poses:
         return entries
 
     def to_supervision(self) -> Any:
-        """`supervision.KeyPoints`. Raises SdposeError where that package is not installed."""
+        """`supervision.KeyPoints`, with the joints' scores, the boxes' scores, and in a film `data["tracker_id"]`.
+
+        Raises SdposeError where that package is not installed, or is older than 0.29.
+        """
         try:
             import supervision
         except ImportError as error:
             raise SdposeError(
-                "to_supervision needs the package supervision: pip install supervision"
+                "to_supervision needs the package supervision: pip install 'sdpose[supervision]'"
             ) from error
+        if "keypoint_confidence" not in signature(supervision.KeyPoints).parameters:
+            raise SdposeError(
+                f"supervision {supervision.__version__} calls its fields otherwise; expected 0.29 or newer: "
+                "pip install -U supervision"
+            )
         return supervision.KeyPoints(
             xy=self.keypoints.copy(),
-            confidence=self.scores.copy(),
+            keypoint_confidence=self.scores.copy(),
+            detection_confidence=self.box_scores.copy(),
             class_id=np.zeros(len(self), dtype=int),
+            data={} if self.track_ids is None else {"tracker_id": self.track_ids.copy()},
         )

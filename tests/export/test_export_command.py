@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +52,34 @@ def test_a_right_file_is_written_with_its_table(
     assert OnnxNetwork(path).facts.name == "sdpose_demo"
 
 
+def test_predict_with_the_file_gives_what_predict_with_the_weights_gives(
+    ready: Path, demo_weights: Path, plain_file: bytes, people: People
+) -> None:
+    (ready / "pose.onnx").write_bytes(plain_file)
+    folder, boxes = Path(people.table.image_paths[0]).parent, people.table.ann_file
+    found = {}
+    for weights in (demo_weights, "pose.onnx"):
+        words = [
+            str(weights),
+            str(folder),
+            "--boxes",
+            str(boxes),
+            "--no-draw",
+            "--out",
+            f"out_{Path(weights).stem}",
+        ]
+        assert main(["predict", *words, "--device", "cpu"]) == 0
+        entries = json.loads((Path(words[-1]) / "predictions.json").read_text(encoding="utf-8"))
+        found[Path(weights).suffix] = {
+            (entry["image_id"], tuple(entry["bbox"])): np.array(entry["keypoints"]).reshape(-1, 3)
+            for entry in entries
+        }
+    assert found[".pth"].keys() == found[".onnx"].keys()
+    for key, joints in found[".pth"].items():
+        clear = joints[:, 2] > 0.05
+        np.testing.assert_allclose(found[".onnx"][key][clear], joints[clear], rtol=0, atol=0.01)
+
+
 def test_a_wrong_file_is_not_written_and_the_old_one_stays(
     ready: Path,
     demo_weights: Path,
@@ -69,7 +98,7 @@ def test_a_wrong_file_is_not_written_and_the_old_one_stays(
 def test_int8_that_loses_too_much_is_refused_with_what_was_tried(
     ready: Path, demo_weights: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(job, "quantised", lambda content, *rest: damaged(content))
+    monkeypatch.setattr(job, "quantised", lambda content, *rest, **more: damaged(content))
     arguments = ["--images", "12", "--int8", "--calibration-crops", "8", "--out", "m.onnx"]
     assert main(["export", str(demo_weights), *arguments]) == 1
     said = capsys.readouterr().out

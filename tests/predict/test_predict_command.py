@@ -15,6 +15,7 @@ from sdpose.cli.main import main
 from sdpose.data.synthetic import make_dataset
 from sdpose.errors import SdposeError
 from sdpose.predict.box_file import BoxFile
+from sdpose.predict.journal import Journal
 from sdpose.predict.media import find_media, read_image
 
 DEMO = Path(__file__).parents[2] / "sdpose" / "weights" / "sdpose_demo.pth"
@@ -231,3 +232,12 @@ def test_what_is_no_checkpoint_is_named(
         assert name in err
         assert err.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("content", ["", "[1, 2]\n", "no json\n", '{"settings": {}}\n{"image": 1}\n'])
+def test_a_foreign_file_in_the_place_of_the_journal_is_named(content: str, tmp_path: Path) -> None:
+    (tmp_path / "predictions.jsonl").write_text(content, encoding="utf-8")
+    with pytest.raises(SdposeError, match=r"is not what `sdpose predict` writes, or is damaged"):
+        Journal(tmp_path, {})
+    assert (tmp_path / "predictions.jsonl").read_text(encoding="utf-8") == content
+    Journal(tmp_path, {}, again=True).close()

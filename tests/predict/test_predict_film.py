@@ -132,7 +132,7 @@ def test_a_camera_that_is_not_there_is_named_and_the_rest_is_done(
     drawn_film: DrawnFilm, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert predict("93", drawn_film.path, "--frames", "2", "--out", tmp_path / "out", "--no-draw") == 1
-    assert "passed over: camera 93: no such camera; the first one is 0" in capsys.readouterr().out
+    assert "passed over: camera 93: no such camera; they are counted from 0" in capsys.readouterr().out
     assert [entry["image_id"] for entry in results(tmp_path / "out")] == [
         "walk.avi#000001",
         "walk.avi#000002",

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -101,3 +104,40 @@ def test_bad_boxes_are_named(predictor: Predictor, boxes: list[list[float]], sai
 def test_what_is_no_image_is_refused(predictor: Predictor) -> None:
     with pytest.raises(SdposeError, match="uint8"):
         predictor(np.zeros((40, 30), np.uint8))
+
+
+def test_supervision_takes_the_poses(scenes: list[Scene], predictor: Predictor) -> None:
+    supervision = pytest.importorskip("supervision", reason="needs the package supervision (300 MB)")
+    image, boxes, _ = next(scene for scene in scenes if len(scene[1]) > 1)
+    scored = np.column_stack([boxes, np.linspace(0.9, 0.5, len(boxes))])
+    poses = replace(predictor(image, scored), track_ids=np.arange(len(boxes)) + 7)
+    points = poses.to_supervision()
+    np.testing.assert_array_equal(points.xy, poses.keypoints)
+    np.testing.assert_array_equal(points.keypoint_confidence, poses.scores)
+    np.testing.assert_array_equal(points.detection_confidence, poses.box_scores)
+    assert points[1:2].data["tracker_id"].tolist() == [8]
+    annotator = supervision.EdgeAnnotator(edges=[(a + 1, b + 1) for a, b in poses.skeleton.limbs])
+    assert (annotator.annotate(image.copy(), points) != image).any()
+    assert predictor(image, []).to_supervision().is_empty()
+
+
+def test_without_supervision_its_name_is_said(
+    scenes: list[Scene], predictor: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "supervision", None)
+    with pytest.raises(SdposeError, match=r"pip install 'sdpose\[supervision\]'"):
+        predictor(scenes[0][0]).to_supervision()
+
+
+def test_images_without_anybody_do_not_pile_up(predictor: Predictor) -> None:
+    """Their callers hold them until their poses come."""
+    taken = 0
+
+    def nobody() -> Iterator[tuple[NDArray[np.uint8], list[list[float]]]]:
+        nonlocal taken
+        for _ in range(100):
+            taken += 1
+            yield np.zeros((40, 30, 3), np.uint8), []
+
+    assert len(next(predictor.stream(nobody()))) == 0
+    assert taken == predictor.batch_size
