@@ -78,7 +78,7 @@ def plain(value: Any) -> Any:
     return value
 
 
-def flat(value: Any, prefix: str = "") -> list[tuple[str, str]]:
+def flat(value: Any, prefix: str = "") -> list[tuple[str, Any]]:
     """Settings as rows of dotted key and value, down to lists that hold no dicts."""
     if isinstance(value, Mapping) and value:
         return [
@@ -88,7 +88,7 @@ def flat(value: Any, prefix: str = "") -> list[tuple[str, str]]:
         ]
     if isinstance(value, list | tuple) and any(isinstance(each, Mapping) for each in value):
         return [row for index, each in enumerate(value) for row in flat(each, f"{prefix}.{index}")]
-    return [(prefix, repr(value))]
+    return [(prefix, value)]
 
 
 def shown_path(path: Path) -> str:

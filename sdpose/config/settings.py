@@ -87,8 +87,8 @@ class Settings(Section):
             self, self._raw, title=f"The settings of {shown_path(self._path)}", data_root=self._data_root
         )
 
-    def written(self) -> dict[str, str]:
-        """What the config says, as dotted keys and the text of their values; defaults are left out."""
+    def written(self) -> dict[str, Any]:
+        """What the config says, by dotted keys; defaults are left out."""
         return dict(flat(self._raw))
 
     def __eq__(self, other: object) -> bool:

@@ -163,7 +163,7 @@ def _settings(variation: Variation, common: Common) -> Settings:
 def _written(settings: Settings, common: Common) -> dict[str, str]:
     options = {f"--{name}": value for name, value in common.training.items()}
     return {
-        **{key: value for key, value in settings.written().items() if not _is_free(key)},
+        **{key: repr(value) for key, value in settings.written().items() if not _is_free(key)},
         **options,
         **({"--gpus": str(common.gpus)} if common.gpus > 1 else {}),
     }

@@ -140,7 +140,7 @@ def test_a_failed_one_is_told_and_the_queue_goes_on(config: Path, capsys: pytest
     write_set(config.parent, f"variations = dict(broken={broken}, good=dict())")
     ended = queue(config, *SHORT)
     assert ended.code == 1, ended
-    reason = f"{config.parent / 'annotations.json'}: "
+    reason = f"annotation file {config.parent / 'annotations.json'} does not exist"
     assert f"[1/2] broken FAILED: {reason}" in ended.out
     assert f"\nbroken FAILED: {reason}" in ended.out
     assert "--retry-failed" in ended.out
