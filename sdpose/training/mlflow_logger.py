@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import re
+import sqlite3
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -59,6 +61,8 @@ class MlflowScalars:
         logging.getLogger("alembic").setLevel(logging.WARNING)
         work_dir.mkdir(parents=True, exist_ok=True)
         where = os.environ.get("MLFLOW_TRACKING_URI")
+        if where is None:
+            _require_database(work_dir / DATABASE)
         self._client = MlflowClient(tracking_uri=where or f"sqlite:///{(work_dir / DATABASE).absolute()}")
         known = remembered_run(work_dir, self.name) if resumed else None
         if known is not None and self._goes_on(known):
@@ -119,6 +123,13 @@ class MlflowScalars:
         for start in range(0, len(rows), _PARAMS_AT_ONCE):
             self._client.log_batch(run, params=rows[start : start + _PARAMS_AT_ONCE])
         return run
+
+
+def _require_database(path: Path) -> None:
+    """Ask at once what MLflow would find out in ten tries over minutes: whether the file can be written."""
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        database.execute("BEGIN IMMEDIATE")
+        database.rollback()
 
 
 def allowed_name(name: str) -> str:
