@@ -100,7 +100,7 @@ def test_killed_and_failed_it_goes_on_and_ends_as_if_it_never_was(
     ended = queue(config)
     assert ended.code == 1, ended
     assert "[1/1] usual goes on: seed=1" in ended.out
-    reason = f"annotation file {config.parent / 'no.json'} does not exist"
+    reason = f"the annotation file {config.parent / 'no.json'} does not exist"
     assert f"\nbroken FAILED: {reason}" in ended.out
     assert "Traceback" not in ended.out + ended.err
     logs = sorted((folder / "usual").glob("2*.log"))
