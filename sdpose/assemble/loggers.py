@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from sdpose.config.run_settings import MlflowLogger, TensorboardLogger, WandbLogger
 from sdpose.config.settings import Settings
@@ -24,9 +25,7 @@ def build_loggers(
 
     Raises SdposeError for what the user can mend: a package that is missing, arguments that the library refuses.
     """
-    parameters = {
-        key: value for key, value in settings.written().items() if not any(word in key for word in _NOT_TOLD)
-    }
+    parameters = _told(settings.written)
     built: list[ScalarLogger] = []
     for hook in settings.log_config.hooks:
         try:
@@ -54,3 +53,12 @@ def build_loggers(
             reason = " ".join(f"{type(error).__name__}: {error}".split())
             warn(f"{hook.type}: cannot be used, the training goes on without it: {reason:.300}")
     return built
+
+
+def _told(value: Any) -> Any:
+    """Settings without what is not told."""
+    if isinstance(value, Mapping):
+        return {
+            key: _told(each) for key, each in value.items() if not any(word in str(key) for word in _NOT_TOLD)
+        }
+    return [_told(each) for each in value] if isinstance(value, list | tuple) else value

@@ -14,6 +14,7 @@ from typing import Any
 
 from sdpose.errors import SdposeError
 from sdpose.monitor import Alert
+from sdpose.monitor.readers.run_config import flat
 from sdpose.training.scalar_loggers import Ending, remember_run, remembered_run
 
 DATABASE = "mlflow.db"
@@ -118,7 +119,7 @@ class MlflowScalars:
         own = {"sdpose.work_dir": str(work_dir.absolute())}
         run: str = self._client.create_run(number, run_name=work_dir.name, tags={**own, **tags}).info.run_id
         rows: list[Any] = [
-            self._param(allowed_name(key), str(value)[:500]) for key, value in parameters.items()
+            self._param(allowed_name(key), text[:500]) for key, text in flat(parameters).items()
         ]
         for start in range(0, len(rows), _PARAMS_AT_ONCE):
             self._client.log_batch(run, params=rows[start : start + _PARAMS_AT_ONCE])

@@ -148,7 +148,7 @@ def test_mlflow_gives_back_what_was_logged_and_goes_on_in_the_same_run(
 ) -> None:
     mlflow = pytest.importorskip("mlflow", reason=NOT_HERE)
     work_dir = tmp_path / "work"
-    parameters = {f"key{number}": number for number in range(150)} | {"optimizer.lr": 1e-3}
+    parameters = {f"key{number}": number for number in range(150)} | {"optimizer": {"lr": 1e-3}}
     own = {"exp_name": "tries", "tags": {"who": "me"}, "parameters": parameters}
     first = MlflowScalars(work_dir, resumed=False, **own)
     first.add("train", {"loss": 0.5, "grad_norm": math.nan}, lr=1e-3, iteration=10)
