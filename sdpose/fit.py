@@ -14,6 +14,7 @@ import torch
 from torch.optim import Optimizer
 
 from sdpose.assemble.data import training_data, training_loader
+from sdpose.assemble.loggers import build_loggers
 from sdpose.assemble.machine import choose_machine, is_out_of_memory
 from sdpose.assemble.model import (
     build_loss,
@@ -155,6 +156,11 @@ def _fit(
     )
     if store is not None:
         store.require_room()
+    loggers = (
+        build_loggers(settings, work_dir, resumed=resumed is not None, warn=notes.append)
+        if world.is_main
+        else []
+    )
     trained = wrap_for_training(model, settings, machine, world)
     # All ranks have read what they were to load: now it may move.
     world.barrier()
@@ -170,7 +176,7 @@ def _fit(
         work_dir,
         console=lambda level, text: console.line(text if level == "INFO" else f"{level}: {text}"),
         level={"DEBUG": "INFO", "CRITICAL": "ERROR"}.get(settings.log_level, settings.log_level),
-        tensorboard=_tensorboard_folder(settings, work_dir),
+        loggers=loggers,
         enabled=world.is_main,
     )
     language = settings.monitor.language
@@ -270,14 +276,6 @@ def _run_to_the_end(run: Run, loop: TrainingLoop, facts: RunFacts) -> FitOutcome
     run.finish(reason)
     best = run.store.best_path if run.store else None
     return FitOutcome(exit_code, run.work_dir, run.store.best_score if run.store else None, best)
-
-
-def _tensorboard_folder(settings: Settings, work_dir: Path) -> Path | None:
-    """Where mmcv's hook would write, when the config asks for it."""
-    logger = settings.log_config.tensorboard
-    if logger is None:
-        return None
-    return Path(logger.log_dir) if logger.log_dir else work_dir / "tf_logs"
 
 
 def _find_checkpoint(

@@ -30,6 +30,7 @@ from sdpose.training.probes import Interval, probed_means, weighted_means
 from sdpose.training.progress import Progress
 from sdpose.training.records import train_records
 from sdpose.training.repair_shop import RepairShop
+from sdpose.training.scalar_loggers import Ending
 from sdpose.training.signals import StopRequest
 from sdpose.training.state import StoredState, TrainingState
 from sdpose.training.vital_signs import floating_tensors, num_broken
@@ -197,6 +198,8 @@ class Run:
 
     def finish(self, reason: str) -> None:
         """However the run ended: statistics, and a last line."""
+        endings: Mapping[str, Ending] = {"finished": "finished", "interrupted": "interrupted"}
+        self.log.ending = endings.get(reason, "failed")
         self._say(self.monitor.finish(reason))
         if self.notifier is not None:
             self.notifier.close()
@@ -219,6 +222,7 @@ class Run:
             say = self.log.error if alert.severity == "critical" else self.log.warning
             for line in alert_lines(alert) if alert.severity != "info" else ():
                 say(line)
+            self.log.alert(alert)
         if self.alert_file is not None:
             self.alert_file.write(alerts)
         if self.notifier is not None:

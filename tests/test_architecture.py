@@ -60,7 +60,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "fit": (BELOW_FIT | {"assemble", "evaluate", "explain", "report", "run"}, {"torch"}),
     "check": (BELOW_FIT | {"assemble"}, {"torch", "numpy", "cv2"}),
     "verify": (BELOW_FIT | {"assemble", "fit"}, {"torch"}),
-    "sweep": ({"config", "report", "training"}, set()),
+    "sweep": ({"monitor", "config", "report", "training"}, set()),
     "integrations": (
         {"monitor"},
         {"torch", "lightning", "pytorch_lightning", "transformers", "mmengine", "mmcv"},
@@ -68,7 +68,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
 }
 FREE_ROOMS = {"cli"}
 # Imported in the function that needs them, with the command that installs them when they are missing.
-OPTIONAL = {"training": {"tensorboard"}, "monitor": {"apprise"}}
+OPTIONAL = {"training": {"tensorboard", "mlflow", "sqlalchemy", "wandb"}, "monitor": {"apprise"}}
 LATE_ONLY = {"torch", "cv2", "pydantic", "faster_coco_eval", "numpy"}
 
 

@@ -111,7 +111,27 @@ def _print_outcome(planned: Sequence[Planned], folder: Path) -> None:
         print_comparison([summary.path for summary in summaries])
     elif summaries:
         print_summaries(summaries, folder)
+    _print_seeds(planned)
     _print_failures(planned)
+
+
+def _print_seeds(planned: Sequence[Planned]) -> None:
+    """Variations that differ in the seed alone: how much their best AP does."""
+    groups: dict[str, list[float]] = {}
+    for each in planned:
+        if each.summary is not None and each.summary.best_ap is not None and "seed" in each.variation.changes:
+            rest = (option for option in each.variation.options if not option.startswith("seed="))
+            key = " ".join((*rest, *([str(each.variation.config)] if _several_configs(planned) else [])))
+            groups.setdefault(key, []).append(each.summary.best_ap)
+    for key, scores in groups.items():
+        if len(scores) > 1:
+            mean = sum(scores) / len(scores)
+            span = f"{min(scores):.3f} to {max(scores):.3f}"
+            print(f"{key or 'as it is'}: best AP {mean:.3f} on average, {span} over {len(scores)} seeds")
+
+
+def _several_configs(planned: Sequence[Planned]) -> bool:
+    return len({each.variation.config for each in planned}) > 1
 
 
 def _print_failures(planned: Sequence[Planned]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -76,19 +76,6 @@ def plain(value: Any) -> Any:
     if isinstance(value, tuple):
         return tuple(plain(item) for item in value)
     return value
-
-
-def flat(value: Any, prefix: str = "") -> list[tuple[str, str]]:
-    """Settings as rows of dotted key and value, down to lists that hold no dicts."""
-    if isinstance(value, Mapping) and value:
-        return [
-            row
-            for key, each in value.items()
-            for row in flat(each, f"{prefix}.{key}" if prefix else str(key))
-        ]
-    if isinstance(value, list | tuple) and any(isinstance(each, Mapping) for each in value):
-        return [row for index, each in enumerate(value) for row in flat(each, f"{prefix}.{index}")]
-    return [(prefix, repr(value))]
 
 
 def shown_path(path: Path) -> str:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal, get_args
 from pydantic import BeforeValidator, Discriminator, Field, Tag, ValidationInfo, model_validator
 
 from sdpose.config.custom import HOOK_WITHOUT_MEANING, CustomHook, type_or_custom
+from sdpose.config.places import plain
 from sdpose.config.section import Section, problem, reading_of, unknown_key
 from sdpose.config.values import (
     AsTuple,
@@ -77,15 +78,21 @@ class CheckpointSettings(Section):
         return self
 
 
+_LOGGER_WITHOUT_MEANING = {
+    "ignore_last": "the rest of an epoch is never logged",
+    "reset_flag": "averages always start anew after a line",
+}
+_LOGGER_REFUSED = {"interval": "all loggers log every log_config.interval iterations; set that"}
+
+
 class TextLogger(Section):
     """`<stamp>.log` and `<stamp>.log.json`; always written."""
 
     type: Literal["TextLoggerHook"]
     by_epoch: Literal[True] = True
     without_meaning: ClassVar[Mapping[str, str]] = {
+        **_LOGGER_WITHOUT_MEANING,
         "interval_exp_name": "the log does not repeat the name of the experiment",
-        "ignore_last": "the rest of an epoch is never logged",
-        "reset_flag": "averages always start anew after a line",
     }
 
 
@@ -95,13 +102,72 @@ class TensorboardLogger(Section):
     type: Literal["TensorboardLoggerHook"]
     log_dir: LocalPath | None = None
     by_epoch: Literal[True] = True
-    without_meaning: ClassVar[Mapping[str, str]] = {
-        "ignore_last": "the rest of an epoch is never logged",
-        "reset_flag": "averages always start anew after a line",
+    without_meaning: ClassVar[Mapping[str, str]] = _LOGGER_WITHOUT_MEANING
+
+
+def _no_copies(value: Any) -> Any:
+    if value is True:
+        raise problem("got True, which cannot be obeyed: files stay in the work dir; write False.")
+    return value
+
+
+def _own_arguments(value: Any) -> Any:
+    """`init_kwargs` as plain data, without what the run itself decides."""
+    if not isinstance(value, dict):
+        return value
+    for key in ("resume", "resume_from", "fork_from"):
+        if key in value:
+            raise problem(
+                "cannot be obeyed: a training that is resumed goes on in its own run by itself.", key=key
+            )
+    return plain(value)
+
+
+class MlflowLogger(Section):
+    """MLflow (`pip install 'sdpose[mlflow]'`): `mlflow.db` in the work dir, or where MLFLOW_TRACKING_URI says.
+
+    `exp_name` None is "sdpose".
+    """
+
+    type: Literal["MlflowLoggerHook"]
+    exp_name: str | None = None
+    tags: Annotated[dict[str, str], BeforeValidator(lambda value: {} if value is None else plain(value))] = (
+        Field(default_factory=dict)
+    )
+    log_model: Annotated[Literal[False], BeforeValidator(_no_copies)] = False
+    by_epoch: Literal[True] = True
+    without_meaning: ClassVar[Mapping[str, str]] = _LOGGER_WITHOUT_MEANING
+    refused: ClassVar[Mapping[str, str]] = {
+        **_LOGGER_REFUSED,
+        "params": "the settings of the run are logged as its parameters; use tags for more",
     }
 
 
-Logger = Annotated[TextLogger | TensorboardLogger, Field(discriminator="type")]
+class WandbLogger(Section):
+    """Weights & Biases (`pip install 'sdpose[wandb]'`): files in the work dir, unless `init_kwargs` say mode='online'.
+
+    `init_kwargs` are the arguments of wandb.init.
+    """
+
+    type: Literal["WandbLoggerHook"]
+    init_kwargs: Annotated[
+        dict[str, Any], BeforeValidator(lambda value: {} if value is None else _own_arguments(value))
+    ] = Field(default_factory=dict)
+    log_artifact: Annotated[Literal[False], BeforeValidator(_no_copies)] = False
+    commit: Literal[True] = True
+    with_step: Literal[True] = True
+    by_epoch: Literal[True] = True
+    without_meaning: ClassVar[Mapping[str, str]] = {
+        **_LOGGER_WITHOUT_MEANING,
+        "out_suffix": "no files are copied",
+    }
+    refused: ClassVar[Mapping[str, str]] = {
+        **_LOGGER_REFUSED,
+        "define_metric_cfg": "wandb shows the last value; the log has all of them",
+    }
+
+
+Logger = Annotated[TextLogger | TensorboardLogger | MlflowLogger | WandbLogger, Field(discriminator="type")]
 
 
 class LogSettings(Section):

@@ -14,7 +14,7 @@ from sdpose.config.custom import CustomImports, names_own_files, with_absolute_f
 from sdpose.config.data_settings import DataSettings
 from sdpose.config.model_settings import ModelSettings
 from sdpose.config.overrides import COMMAND_LINE, parse_overrides
-from sdpose.config.places import Place, SourceDict, flat, plain, shown_path
+from sdpose.config.places import Place, SourceDict, plain, shown_path
 from sdpose.config.problems import as_error
 from sdpose.config.python_text import python_text
 from sdpose.config.reader import read_config
@@ -87,9 +87,10 @@ class Settings(Section):
             self, self._raw, title=f"The settings of {shown_path(self._path)}", data_root=self._data_root
         )
 
-    def written(self) -> dict[str, str]:
-        """What the config says, as dotted keys and the text of their values; defaults are left out."""
-        return dict(flat(self._raw))
+    @property
+    def written(self) -> Mapping[str, Any]:
+        """What the config says, as plain data; defaults are left out."""
+        return self._raw
 
     def __eq__(self, other: object) -> bool:
         """Whether two files say the same; where they lie and what was noted does not count."""

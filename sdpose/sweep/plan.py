@@ -16,6 +16,7 @@ from typing import Any, Literal
 from sdpose.config.overrides import parse_overrides
 from sdpose.config.settings import Settings, load_settings
 from sdpose.errors import SdposeError
+from sdpose.monitor.readers.run_config import flat
 from sdpose.report.run_summary import RunSummary, summarize
 from sdpose.sweep.set_file import Variation, read_set
 from sdpose.training.atomic_file import write_atomically
@@ -163,7 +164,7 @@ def _settings(variation: Variation, common: Common) -> Settings:
 def _written(settings: Settings, common: Common) -> dict[str, str]:
     options = {f"--{name}": value for name, value in common.training.items()}
     return {
-        **{key: value for key, value in settings.written().items() if not _is_free(key)},
+        **{key: value for key, value in flat(settings.written).items() if not _is_free(key)},
         **options,
         **({"--gpus": str(common.gpus)} if common.gpus > 1 else {}),
     }

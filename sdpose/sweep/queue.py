@@ -146,13 +146,14 @@ def _why(code: int, last_lines: Sequence[str]) -> str:
 
 def _pass_on(source: IO[bytes], last_lines: list[str]) -> None:
     """What a training says on stderr goes to ours; the last lines are kept."""
-    for line in source:
-        text = line.decode(errors="replace")
-        sys.stderr.write(text)
-        sys.stderr.flush()
-        if text.strip():
-            last_lines.append(text.rstrip())
-            del last_lines[:-_LAST_LINES]
+    with source:
+        for line in source:
+            text = line.decode(errors="replace")
+            sys.stderr.write(text)
+            sys.stderr.flush()
+            if text.strip():
+                last_lines.append(text.rstrip())
+                del last_lines[:-_LAST_LINES]
 
 
 def _environment(common: Common) -> dict[str, str]:

@@ -10,15 +10,16 @@ from __future__ import annotations
 
 import datetime
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Literal
 
 from sdpose.errors import SdposeError
+from sdpose.monitor import Alert
 from sdpose.training.atomic_file import storage_error
 from sdpose.training.log_format import TrainEntry, ValEntry, json_line
-from sdpose.training.tensorboard import TensorboardScalars
+from sdpose.training.scalar_loggers import Ending, Guarded, ScalarLogger
 
 Level = Literal["INFO", "WARNING", "ERROR"]
 _STAMP = "%Y%m%d_%H%M%S"
@@ -41,7 +42,7 @@ class RunLog:
         stamp: str | None = None,
         console: Callable[[Level, str], None] | None = None,
         level: str = "INFO",
-        tensorboard: Path | None = None,
+        loggers: Sequence[ScalarLogger] = (),
         enabled: bool = True,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -54,7 +55,8 @@ class RunLog:
         self._clock = clock
         self._failed = False
         self._files: list[IO[str]] = []
-        self._tensorboard: TensorboardScalars | None = None
+        self._loggers = [Guarded(logger, self.warning) for logger in loggers]
+        self.ending: Ending = "failed"
         self.stamp = stamp or ""
         if not enabled:
             return
@@ -69,8 +71,6 @@ class RunLog:
             raise storage_error(work_dir / "latest.log", error) from error
         self._files = [self._text, self._json, self._latest]
         self._write(self._latest, f"{self._now()} - mmpose - lines of {self.text_path.name}")
-        if tensorboard is not None:
-            self._tensorboard = TensorboardScalars(tensorboard)
 
     @property
     def text_path(self) -> Path:
@@ -118,17 +118,22 @@ class RunLog:
         """One evaluation."""
         self._entry(entry, mode="val", run_iteration=run_iteration)
 
+    def alert(self, alert: Alert) -> None:
+        """For the loggers; the lines of the log are the run's business."""
+        for logger in self._loggers:
+            logger.alert(alert)
+
     def close(self) -> None:
-        """Close all files. Nothing is lost without it."""
+        """Close all files, and tell the loggers how the run ended (`ending`). Nothing is lost without it."""
+        for logger in self._loggers:
+            logger.close(self.ending)
+        self._loggers = []
         for file in self._files:
             try:
                 file.close()
             except OSError as error:
                 self._say_lost(error)
         self._files = []
-        if self._tensorboard is not None:
-            self._tensorboard.close()
-            self._tensorboard = None
         self.enabled = False
 
     def __enter__(self) -> RunLog:
@@ -144,8 +149,8 @@ class RunLog:
             return
         self._message("INFO", entry.text())
         self._write(self._json, entry.json())
-        if self._tensorboard is not None:
-            self._tensorboard.add(mode, entry.values, lr=entry.lr, iteration=run_iteration)
+        for logger in self._loggers:
+            logger.add(mode, entry.values, lr=entry.lr, iteration=run_iteration)
 
     def _message(self, level: Level, message: str) -> None:
         if not self.enabled or level not in self._shown_levels:

@@ -6,10 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from sdpose.errors import SdposeError
+from sdpose.monitor import Alert
+from sdpose.training.scalar_loggers import Ending
 
 
 class TensorboardScalars:
-    """Writes `train/loss`, `val/AP`, `learning_rate` ... to a folder."""
+    """Writes `train/loss`, `val/AP`, `learning_rate` ... to a folder, and alerts as text."""
+
+    name = "TensorBoard"
 
     def __init__(self, log_dir: Path) -> None:
         try:
@@ -22,11 +26,14 @@ class TensorboardScalars:
         self._writer = SummaryWriter(log_dir=str(log_dir))
 
     def add(self, mode: str, values: Mapping[str, float], *, lr: float, iteration: int) -> None:
-        """`mode` is "train" or "val"; `iteration` counts from the very start of the run."""
         for name, value in values.items():
             self._writer.add_scalar(f"{mode}/{name}", value, iteration)
         self._writer.add_scalar("learning_rate", lr, iteration)
         self._writer.flush()
 
-    def close(self) -> None:
+    def alert(self, alert: Alert) -> None:
+        self._writer.add_text(f"alerts/{alert.kind}", alert.message, alert.iteration)
+        self._writer.flush()
+
+    def close(self, ending: Ending) -> None:
         self._writer.close()

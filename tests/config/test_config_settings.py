@@ -102,8 +102,8 @@ MISTAKES = [
         "checkpoint_config.save_optimizer: got False, expected True.",
     ),
     (
-        "log_config = dict(hooks=[dict(type='WandbLoggerHook')])",
-        "log_config.hooks.0: unknown type 'WandbLoggerHook'.",
+        "log_config = dict(hooks=[dict(type='NeptuneLoggerHook')])",
+        "log_config.hooks.0: unknown type 'NeptuneLoggerHook'.",
     ),
     ("log_level = 'LOUD'", "log_level: got 'LOUD'"),
     ("seed = -1", "seed: got -1, expected at least 0."),
@@ -436,6 +436,62 @@ class TestKnownByName:
         settings = load(tmp_path, base + text)
         assert settings.log_config.interval == 7
         assert settings.log_config.tensorboard == TensorboardLogger(type="TensorboardLoggerHook")
+
+    def test_mlflow_and_wandb_as_mmcv_names_them(self, tmp_path: Path, base: str) -> None:
+        hooks = (
+            "[dict(type='MlflowLoggerHook', exp_name='tries', tags=dict(who='me'), log_model=False, ignore_last=True), "
+            "dict(type='WandbLoggerHook', init_kwargs=dict(project='pose', tags=['a']), out_suffix='.log'), "
+            "dict(type='MlflowLoggerHook', tags=None), dict(type='WandbLoggerHook', init_kwargs=None)]"
+        )
+        settings = load(tmp_path, base + f"log_config = dict(interval=7, hooks={hooks})")
+        mlflow, wandb, bare_mlflow, bare_wandb = settings.log_config.hooks
+        assert (mlflow.exp_name, mlflow.tags) == ("tries", {"who": "me"})
+        assert wandb.init_kwargs == {"project": "pose", "tags": ["a"]}
+        assert (bare_mlflow.tags, bare_wandb.init_kwargs) == ({}, {})
+        assert [note.partition(": ")[2] for note in settings.notes] == [
+            "ignore_last has no meaning here: the rest of an epoch is never logged.",
+            "out_suffix has no meaning here: no files are copied.",
+        ]
+        (tmp_path / "again.py").write_text(settings.python_text(), encoding="utf-8")
+        assert load_settings(tmp_path / "again.py") == settings
+
+    @pytest.mark.parametrize(
+        ("hook", "reason"),
+        [
+            (
+                "type='MlflowLoggerHook', log_model=True",
+                "log_model: got True, which cannot be obeyed: files stay in the",
+            ),
+            (
+                "type='MlflowLoggerHook', interval=5",
+                "interval: cannot be obeyed: all loggers log every log_config",
+            ),
+            (
+                "type='MlflowLoggerHook', params=dict(a=1)",
+                "params: cannot be obeyed: the settings of the run are logged",
+            ),
+            ("type='MlflowLoggerHook', by_epoch=False", "by_epoch: got False, expected True."),
+            ("type='MlflowLoggerHook', tags=dict(a=1)", "tags.a: got 1, expected a text."),
+            ("type='MlflowLoggerHook', expname='x'", "expname: unknown key. Did you mean 'exp_name'?"),
+            (
+                "type='WandbLoggerHook', log_artifact=True",
+                "log_artifact: got True, which cannot be obeyed: files stay",
+            ),
+            ("type='WandbLoggerHook', with_step=False", "with_step: got False, expected True."),
+            ("type='WandbLoggerHook', commit=False", "commit: got False, expected True."),
+            (
+                "type='WandbLoggerHook', init_kwargs=dict(resume='must')",
+                "init_kwargs.resume: cannot be obeyed: a training that is resumed goes on in its own run by itself.",
+            ),
+            ("type='WandbLoggerHook', init_kwargs=3", "init_kwargs: got 3, expected a dict."),
+        ],
+    )
+    def test_what_a_logger_cannot_do_is_refused(
+        self, tmp_path: Path, base: str, hook: str, reason: str
+    ) -> None:
+        with pytest.raises(SdposeError) as caught:
+            load(tmp_path, base + f"log_config = dict(hooks=[dict({hook})])")
+        assert f"log_config.hooks.0.{reason}" in str(caught.value)
 
     def test_our_extensions(self, tmp_path: Path, base: str) -> None:
         settings = load(

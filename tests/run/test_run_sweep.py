@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import signal
@@ -17,7 +16,6 @@ from tiny_runs import (
     Ended,
     differences,
     environment,
-    json_log,
     last_iteration,
     one_error,
     type_in,
@@ -27,15 +25,14 @@ from sdpose.cli.main import main
 from sdpose.sweep.plan import NOTE
 
 # `usual` is what `straight` is: the tiny config with seed 1.
-SET = "variations = dict(\n    timid={'optimizer.lr': 2e-6, 'total_epochs': 1},\n    usual=dict(seed=1),\n)\n"
+SET = "variations = dict(\n    broken={{'data.train.ann_file': {missing!r}}},\n    usual=dict(seed=1),\n)\n"
 RESCUE_ALWAYS = ["--cfg-options", "runtime.rescue_minutes=1e-9"]  # a checkpoint after every iteration
-SHORT = ["--no-validate", "--cfg-options", "total_epochs=1", "runtime.limit_train_batches=1"]
 
 
-def write_set(folder: Path, text: str = SET) -> Path:
-    path = folder / "rates.py"
-    path.write_text(text, encoding="utf-8")
-    return path
+def write_set(folder: Path, text: str = "") -> None:
+    """`rates.py`; without a text two variations, of which the first must fail."""
+    text = text or SET.format(missing=str(folder / "no.json"))
+    (folder / "rates.py").write_text(text, encoding="utf-8")
 
 
 def queue(config: Path, *words: object, **variables: str) -> Ended:
@@ -52,8 +49,8 @@ def queue_words(config: Path) -> list[str]:
     ]
 
 
-def queue_until(config: Path, *words: str, name: str, iteration: int, number: int, all_of_it: bool) -> int:
-    """The command, sent a signal when a variation's log shows `iteration`: to the whole session or the queue alone."""
+def queue_until(config: Path, *words: str, iteration: int, all_of_it: bool) -> int:
+    """The command, killed when the log of `usual` shows `iteration`: its whole session or the queue alone."""
     process = subprocess.Popen(
         [*queue_words(config), *words],
         cwd=REPOSITORY,
@@ -65,10 +62,10 @@ def queue_until(config: Path, *words: str, name: str, iteration: int, number: in
     )
     deadline = time.monotonic() + PATIENCE_S
     try:
-        while process.poll() is None and last_iteration(config.parent / "set" / name) < iteration:
+        while process.poll() is None and last_iteration(config.parent / "set" / "usual") < iteration:
             assert time.monotonic() < deadline, f"iteration {iteration} was never logged"
             time.sleep(0.002)
-        (os.killpg if all_of_it else os.kill)(process.pid, number)
+        (os.killpg if all_of_it else os.kill)(process.pid, signal.SIGKILL)
         return process.wait(timeout=PATIENCE_S)
     except BaseException:
         os.killpg(process.pid, signal.SIGKILL)
@@ -83,87 +80,53 @@ def states(config: Path, capsys: pytest.CaptureFixture[str], *words: str) -> dic
     return {row[0]: row[1:] for row in rows if len(row) > 2}
 
 
-def test_stopped_and_killed_it_goes_on_and_ends_as_if_it_never_was(
+def test_killed_and_failed_it_goes_on_and_ends_as_if_it_never_was(
     config: Path, straight: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_set(config.parent)
     folder = config.parent / "set"
-    assert states(config, capsys)["timid"] == ["new", "start", "optimizer.lr=2e-06 total_epochs=1"]
-    ended = queue_until(
-        config, *RESCUE_ALWAYS, name="timid", iteration=2, number=signal.SIGINT, all_of_it=True
-    )
-    assert ended == 130
-    assert list((folder / "timid").glob("iter_*.pth")), "Ctrl-C saves"
-    assert not (folder / "usual").exists()
-    assert states(config, capsys)["timid"][:2] == ["interrupted", "go on in epoch 1"]
-    ended = queue_until(
-        config, *RESCUE_ALWAYS, name="usual", iteration=6, number=signal.SIGKILL, all_of_it=True
-    )
-    assert ended == -signal.SIGKILL
-    assert not (folder / "usual" / "epoch_2.pth").exists()
-    assert {name: row[:2] for name, row in states(config, capsys).items()} == {
-        "timid": ["finished", "stay"],
-        "usual": ["interrupted", "go on in epoch 2"],
-    }
+    assert states(config, capsys)["usual"] == ["new", "start", "seed=1"]
+    # As when the machine loses its power; `broken` has failed by then and the queue went on.
+    code = queue_until(config, *RESCUE_ALWAYS, iteration=3, all_of_it=True)
+    assert code == -signal.SIGKILL
+    assert not (folder / "usual" / "epoch_1.pth").exists()
+    found = states(config, capsys)
+    assert found["broken"][:2] == ["failed", "stay (--retry-failed)"]
+    assert found["usual"][:2] == ["interrupted", "go on in epoch 1"]
+    assert states(config, capsys, "--retry-failed")["broken"][:2] == ["failed", "be tried again"]
+    # The queue alone: its training saves and ends, and the next queue, started at once, waits for that.
+    code = queue_until(config, iteration=5, all_of_it=False)
+    assert code == -signal.SIGKILL
     ended = queue(config)
-    assert ended.code == 0, ended
-    assert "[1/1] usual goes on: seed=1" in ended.out
-    assert differences(straight, folder / "usual") == []
-    iterations = [(entry["epoch"], entry["iter"]) for entry in json_log(folder / "timid")]
-    assert max(iterations) == (1, 4)
-    again = queue(config)
-    assert again.code == 0, again
-    assert "goes on" not in again.out and "starts" not in again.out
-    assert re.search(r"^ +optimizer.lr +2e-06 +0.001", again.out, re.MULTILINE) or "optimizer.lr" in again.out
-    listed = type_in("sdpose", "runs", config.parent, COLUMNS="200").out
-    assert [line.split()[:3] for line in listed.splitlines()[1:]] == [
-        ["set/timid", "finished", "1/1"],
-        ["set/usual", "finished", "2/2"],
-    ]
-
-
-def test_a_killed_queue_takes_its_training_along_saved(config: Path, straight: Path) -> None:
-    write_set(config.parent, "variations = dict(usual=dict(seed=1))")
-    ended = queue_until(config, name="usual", iteration=1, number=signal.SIGKILL, all_of_it=False)
-    assert ended == -signal.SIGKILL
-    # At once: the training may still be saving, and the new queue waits for it.
-    ended = queue(config)
-    assert ended.code == 0, ended
-    log = "".join(path.read_text() for path in sorted((config.parent / "set" / "usual").glob("2*.log")))
-    assert "stopped by SIGTERM; everything is saved" in log
-    assert differences(straight, config.parent / "set" / "usual") == []
-
-
-def test_a_failed_one_is_told_and_the_queue_goes_on(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    data = json.dumps(str(config.parent / "annotations.json"))
-    broken = f"{{'data.train.ann_file': {data}}}"
-    write_set(config.parent, f"variations = dict(broken={broken}, good=dict())")
-    ended = queue(config, *SHORT)
     assert ended.code == 1, ended
-    reason = f"{config.parent / 'annotations.json'}: "
-    assert f"[1/2] broken FAILED: {reason}" in ended.out
+    assert "[1/1] usual goes on: seed=1" in ended.out
+    reason = f"the annotation file {config.parent / 'no.json'} does not exist"
     assert f"\nbroken FAILED: {reason}" in ended.out
-    assert "--retry-failed" in ended.out
-    assert "[2/2] good starts: as it is" in ended.out
-    assert states(config, capsys, *SHORT)["broken"][:2] == ["failed", "stay (--retry-failed)"]
-    assert states(config, capsys, "--retry-failed", *SHORT)["broken"][:2] == ["failed", "be tried again"]
+    assert "Traceback" not in ended.out + ended.err
+    logs = sorted((folder / "usual").glob("2*.log"))
+    assert "stopped by SIGTERM; everything is saved" in logs[1].read_text(encoding="utf-8")
+    assert differences(straight, folder / "usual") == []
     # Nothing is trained again without being asked for.
-    assert main([*queue_words(config)[1:], *SHORT]) == 1
-    assert "starts" not in capsys.readouterr().out
-    # Nothing was trained yet, so mending the set is no change.
-    write_set(config.parent, "variations = dict(broken=dict(seed=2), good=dict())")
-    assert states(config, capsys, *SHORT)["broken"][:2] == ["new", "start"]
-    # A finished one is not to be changed, and more may come.
-    write_set(config.parent, "variations = dict(\n    good={'optimizer.lr': 0.5},\n    more=dict())")
-    assert main([*queue_words(config)[1:], *SHORT]) == 2
-    error = capsys.readouterr().err
-    assert f"rates.py:2: good: was started in {config.parent / 'set' / 'good'} with other settings" in error
-    assert (
-        "optimizer.lr was 0.001, is 0.5. Put them back, or give the changed variation another name" in error
+    assert main(queue_words(config)[1:]) == 1
+    out = capsys.readouterr().out
+    assert "starts" not in out and "goes on" not in out
+    assert main(["runs", str(config.parent)]) == 0
+    assert capsys.readouterr().out.splitlines()[1].split()[:3] == ["set/usual", "finished", "2/2"]
+    # What never trained may be mended, what did may not be changed, and more may come.
+    write_set(config.parent, "variations = dict(broken=dict(seed=2), usual=dict(seed=1), more=dict())")
+    assert {name: row[0] for name, row in states(config, capsys).items()} == {
+        "broken": "new",
+        "usual": "finished",
+        "more": "new",
+    }
+    assert states(config, capsys, "--cfg-options", "data.workers_per_gpu=2")["usual"][0] == "finished"
+    write_set(config.parent, "variations = dict(\n    usual={'seed': 1, 'optimizer.lr': 0.5})")
+    assert main(queue_words(config)[1:]) == 2
+    error = capsys.readouterr().err.replace(f"{config.parent}/", "")
+    assert error.startswith(
+        "sdpose: error: rates.py:2: usual: was started in set/usual with other settings: optimizer.lr was 0.001, is "
+        "0.5. Put them back, or give the changed variation another name, or move the folder away to train it anew."
     )
-    write_set(config.parent, "variations = dict(good=dict(), more=dict())")
-    found = states(config, capsys, *SHORT)
-    assert [found["good"][0], found["more"][0]] == ["finished", "new"]
 
 
 def test_a_second_queue_in_the_same_folder_is_refused(
@@ -257,11 +220,3 @@ def test_a_folder_with_another_run_is_not_taken(
 def test_options_of_a_set_need_one(config: Path) -> None:
     error = one_error(type_in("sdpose", "train", config, "--dry-run"))
     assert error.startswith("--dry-run belongs to --set FILE")
-
-
-def test_two_processes_train_each_variation(config: Path) -> None:
-    write_set(config.parent, "variations = dict(pair=dict(seed=1))")
-    ended = queue(config, "--gpus", "2", "--device", "cpu", *SHORT)
-    assert ended.code == 0, ended
-    assert "2 processes" in ended.out
-    assert json.loads((config.parent / "set" / "pair" / NOTE).read_text())["settings"]["--gpus"] == "2"

@@ -68,6 +68,13 @@ def test_another_config_is_relative_to_the_file(tmp_path: Path) -> None:
     assert (a.config, b.config, dict(b.changes)) == (Path("config.py"), tmp_path / "other.py", {"seed": 1})
 
 
+def test_the_example_of_the_page_reads(tmp_path: Path) -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "sweeps.md").read_text(encoding="utf-8")
+    found = changes(tmp_path, page.split("```python\n")[1].split("```")[0])
+    assert list(found)[::3] == ["usual-seed=1", "timid-seed=1", "small-seed=1"]
+    assert found["small-seed=3"] == {"data.samples_per_gpu": 32, "optimizer.lr": 2.5e-4, "seed": 3}
+
+
 def test_helper_names_are_allowed(tmp_path: Path) -> None:
     assert list(changes(tmp_path, "rates = [1e-3, 5e-4]\ngrid = {'optimizer.lr': rates}")) == [
         "lr=0.001",

@@ -339,7 +339,7 @@ def test_remaining_time_is_the_mean_of_this_process_times_what_is_left() -> None
 
 def test_tensorboard_gets_mmcvs_tags(tmp_path: Path) -> None:
     accumulators = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
-    with RunLog(tmp_path, tensorboard=tmp_path / "tf_logs") as log:
+    with RunLog(tmp_path, loggers=[TensorboardScalars(tmp_path / "tf_logs")]) as log:
         log.train(entry(loss=0.25, acc_pose=0.5), run_iteration=2050)
         log.val(ValEntry(3, 8, 1e-3, {"AP": 0.75, "AP .5": 1.0}), run_iteration=3000)
     events = accumulators.EventAccumulator(str(tmp_path / "tf_logs")).Reload()
