@@ -9,12 +9,12 @@ import page_text
 import pytest
 from excused import EXCUSED, EXIT_CODES, SMALLER_WORDS
 from page_text import PAGES, REPOSITORY, TRANSLATIONS, page_commands, page_id
-from test_docs_guides import GUIDES
+from test_docs_exporting_pages import EXPORTING
 
 OTHERS = [
     page_id(page)
     for page in PAGES
-    if page_id(page) not in (*GUIDES, *TRANSLATIONS) and any(page_commands(page))
+    if page_id(page) not in (*EXPORTING, *TRANSLATIONS) and any(page_commands(page))
 ]
 
 
