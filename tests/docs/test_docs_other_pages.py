@@ -38,7 +38,7 @@ def test_no_entry_is_left_over(table: Mapping[str, object]) -> None:
         ),
         ("```bash\nsdpose info sdpose_xl\n```\n", "`sdpose info sdpose_xl` (line 2) ended with exit code 2"),
         (
-            "```bash\nsdpose info sdpose_t\n```\n\n```text\nno such line\n```\n",
+            "```bash\nsdpose config CONFIG\n```\n\n```text\nno such line\n```\n",
             "page.md:6 shows 'no such line', and the commands above it print no line that begins like it",
         ),
     ],
