@@ -19,7 +19,7 @@ PICTURE = Path(__file__).resolve().parent.parent / "docs" / "images" / "courses.
 PANELS = {
     "healthy-poly-07": "healthy: the loss wavers",
     "healthy-scratch-12": "healthy, from random weights",
-    "corrupt_images-fixed-02": "pictures spoilt from iteration 79 on",
+    "corrupt_images-fixed-02": "pictures spoilt from iteration 80 on",
     "lr_x30-step-01": "learning rate times 30 from iteration 92 on",
 }
 LOWEST, HIGHEST = 0.001, 0.5
