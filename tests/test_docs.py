@@ -148,3 +148,9 @@ def names(cell: str) -> set[str]:
 @pytest.mark.parametrize("name", ["README.md", "README.ko.md"])
 def test_no_output_is_left_to_be_filled_in(name: str) -> None:
     assert "@@" not in (REPOSITORY / name).read_text(encoding="utf-8")
+
+
+def test_the_index_names_every_page() -> None:
+    index = REPOSITORY / "docs" / "README.md"
+    linked = set(LINK.findall(index.read_text(encoding="utf-8")))
+    assert {page.name for page in index.parent.glob("*.md")} - linked == {"README.md"}

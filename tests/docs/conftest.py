@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import torch
 from reader import Reader
 from sandbox import Prepared, prepare
 
+from sdpose.evaluation import noise
 from sdpose.export import job
 
 
@@ -55,6 +57,8 @@ def read_page(
         return exported[key]
 
     monkeypatch.setattr(job, "onnx_bytes", export_once)
+    # 500 draws for the intervals of AP would be half of the time of such small trainings.
+    monkeypatch.setattr(noise, "draws", partial(noise.draws, num_draws=25))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LC_ALL", "C.UTF-8")
     before = torch.get_num_threads()

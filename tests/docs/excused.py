@@ -19,7 +19,7 @@ EXCUSED: Mapping[str, str] = {
     "source .venv/bin/activate": "the tests run in an environment already",
     "sdpose demo": f"{_MINUTES}its four steps are commands of their own, and are run",
     "bash tools/dist_": "four processes; tests/run/test_run_processes.py runs both scripts with two",
-    "python benchmarks/": f"{_MINUTES}meaningful only on an idle machine",
+    "python -m benchmarks": f"{_MINUTES}meaningful only on an idle machine",
     "sdpose predict latest.pth 0 ": "needs a camera",
     "sdpose verify-resume": "starts three processes; tests/run/test_run_resume.py proves a resume with it",
     "docs/deploy.md: sdpose export best.pth --format openvino": "OpenVINO is an optional package of 180 MB",
@@ -32,6 +32,8 @@ EXIT_CODES: Mapping[str, tuple[int, ...]] = {
     "sdpose explain": (0, 1),
     # Faults found in a run that learnt nothing, or in other people's invented log.
     "sdpose diagnose": (0, 1),
+    # Trained with a learning rate of 1e30, on purpose.
+    "sdpose train configs/demo/sdpose_demo.py --work-dir work_dirs/broken": (1,),
     # grep found nothing.
     "grep -i": (0, 1),
     # Four images of tiny people do not pass every question.
@@ -43,6 +45,8 @@ EXIT_CODES: Mapping[str, tuple[int, ...]] = {
 SMALLER_WORDS: Mapping[str, tuple[str, ...]] = {
     "sdpose data synth": ("--train", "12", "--val", "4", "--size", "128x128"),
     "sdpose train $CONFIG --cfg-options data.workers_per_gpu=4": ("data.workers_per_gpu=1",),
+    # What it would find out by itself, `sdpose explain` is then asked.
+    "sdpose train configs/demo/sdpose_demo.py --work-dir work_dirs/broken": ("monitor.explain=False",),
     "sdpose check": ("--time-box", "1"),
     "python tools/quick_check.py": ("--time-box", "1"),
     # Any free port: another test, or another person, may have the usual one.

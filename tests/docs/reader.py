@@ -25,7 +25,7 @@ from page_text import (
     verb_arguments,
     without_surroundings,
 )
-from sandbox import S_V1, Prepared, provide, sandbox
+from sandbox import S_V1, Prepared, lay_out, provide
 
 from sdpose.cli.main import main
 
@@ -46,7 +46,7 @@ class Reader:
 
     def read(self) -> None:
         """Run all; fails with the command, and what to do about it."""
-        sandbox(self.folder, self.prepared)
+        lay_out(self.folder, self.prepared)
         found = fenced(self.page)
         for block, following in zip(found, [*found[1:], None], strict=True):
             if block.language != "bash":

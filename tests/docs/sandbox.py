@@ -35,7 +35,7 @@ total_epochs = 2
 runtime = dict(limit_train_batches=2)
 evaluation = dict(interval=1)
 checkpoint_config = dict(interval=1)
-log_config = dict(interval=1)
+log_config = dict(interval=2)
 lr_config = dict(warmup_iters=2)
 data = dict(samples_per_gpu=4, workers_per_gpu=0)
 """
@@ -119,12 +119,6 @@ def lay_out(folder: Path, prepared: Prepared) -> None:
     (folder / "data").mkdir()
     for name in ("coco", "synthetic"):
         (folder / "data" / name).symlink_to(prepared.people)
-
-
-def sandbox(folder: Path, prepared: Prepared) -> None:
-    """A fresh folder for the reader of one page, with one run in it from earlier."""
-    lay_out(folder, prepared)
-    shutil.copytree(prepared.run, folder / "work_dirs" / "earlier", symlinks=True)
 
 
 # --- What commands name ---------------------------------------------------------------------------------------------
@@ -274,6 +268,8 @@ MADE_BY_THE_COMMAND = {"--out", "--work-dir", "--picture"}
 def provide(arguments: list[str], folder: Path, prepared: Prepared) -> None:
     """Put what the command names, and nobody has made yet, into the folder."""
     verb, *words = arguments
+    if verb in ("watch", "runs") and not (folder / "work_dirs").exists():
+        a_run(folder / "work_dirs" / "earlier", prepared)
     for before, word in zip([verb, *words], words, strict=False):
         if before in MADE_BY_THE_COMMAND:
             continue
