@@ -183,9 +183,7 @@ def drawn_results(
     return to_coco_results(box_poses(truth, boxes, seed, noise), sigmas=COCO17.sigmas)
 
 
-def box_poses(
-    truth: dict[str, Any], boxes: list[dict[str, Any]], seed: int, noise: float
-) -> PosePredictions:
+def box_poses(truth: dict[str, Any], boxes: list[dict[str, Any]], seed: int, noise: float) -> PosePredictions:
     """Poses for detected boxes: of the person a box fits, disturbed; on nobody, anything."""
     shared, own = np.random.RandomState(77), np.random.RandomState(seed)
     difficulty = {person["id"]: np.exp(0.6 * shared.standard_normal()) for person in truth["annotations"]}

@@ -124,9 +124,10 @@ def persons_of(ann_file: str, images: str, num_persons: int) -> tuple[PoseDatase
     table = load_coco(Path(ann_file), Path(images), COCO17)
     persons = table.ground_truth_persons()
     dataset = PoseDataset(
-        table, PersonTable(
-            **{field.name: getattr(persons, field.name)[:num_persons] for field in fields(persons)}
-        ), image_size_wh=SIZE_WH, augmentation=None
+        table,
+        PersonTable(**{field.name: getattr(persons, field.name)[:num_persons] for field in fields(persons)}),
+        image_size_wh=SIZE_WH,
+        augmentation=None,
     )
     used = {int(table.image_ids[row]) for row in dataset.persons.image_index}
     truth = json.loads(Path(ann_file).read_text())
@@ -256,7 +257,9 @@ def plain_host_part(poses: list[NDArray], boxes: list[dict[str, Any]], truth: di
     return float(evaluation.stats[0])
 
 
-def plain_suppression(persons: list[tuple[float, NDArray, dict[str, Any]]]) -> list[tuple[float, NDArray, dict]]:
+def plain_suppression(
+    persons: list[tuple[float, NDArray, dict[str, Any]]],
+) -> list[tuple[float, NDArray, dict]]:
     """Keep the best, drop what is too like it, and so on."""
     left = sorted(persons, key=lambda person: -person[0])
     kept = []
@@ -360,7 +363,8 @@ def stages(data: Path = DATA) -> dict[str, float]:
         timed("results file", lambda: write_results(path, results))
         (Path(folder) / "truth.json").write_text(json.dumps(truth))
         scores = timed(
-            "AP, reading the annotations", lambda: score_results(Path(folder) / "truth.json", results, COCO17.sigmas)
+            "AP, reading the annotations",
+            lambda: score_results(Path(folder) / "truth.json", results, COCO17.sigmas),
         )
     evaluation = timed("matches and errors", lambda: Evaluation.of(scores.scene, COCO17))
     timed("interval of AP", evaluation.interval)

@@ -102,7 +102,9 @@ def _stem(stem: nn.Module, x: Tensor) -> Tensor:
 def _attention(attention: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
     """(B, T, D) -> (B, T, D) and the map (B, S, T, T)."""
     query, key, value = attention.to_qkv(x).chunk(3, dim=-1)
-    query, key, value = (part.unflatten(2, (attention.heads, -1)).transpose(1, 2) for part in (query, key, value))
+    query, key, value = (
+        part.unflatten(2, (attention.heads, -1)).transpose(1, 2) for part in (query, key, value)
+    )
     logits = torch.matmul(query, key.transpose(2, 3)) * query.shape[-1] ** -0.5  # (B, S, T, T)
     weights = logits.softmax(dim=-1)
     out = torch.matmul(weights, value).transpose(1, 2).flatten(2)

@@ -42,7 +42,17 @@ from benchmarks.table import (
 )
 from sdpose.errors import SdposeError
 
-SCRIPTS = ("startup", "data", "decode", "evaluation", "model", "export", "monitor_overhead", "growth")
+SCRIPTS = (
+    "startup",
+    "data",
+    "decode",
+    "evaluation",
+    "model",
+    "export",
+    "monitor_overhead",
+    "growth",
+    "watch",
+)
 ROOT = Path(__file__).resolve().parents[1]
 LONGEST_S = 150.0
 
