@@ -21,8 +21,9 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import asdict
 from functools import cache, partial
+from multiprocessing import active_children
 from pathlib import Path
-from statistics import median
+from statistics import mean, median
 from typing import Any
 
 import cv2
@@ -66,19 +67,21 @@ def main() -> None:
         for ratio in ratios(quick=True):
             print(f"{ratio.name:<70}{ratio.value:>8.3f}   {ratio.detail}")
         return
-    kept: dict[str, Any] = json.loads(KEPT.read_text()) if KEPT.exists() else {}
+    found: dict[str, Any] = {}
     for name in args.only or (*CURVES, "processes"):
         if name == "processes":
             two = measure(samples=4, rounds=5)
             print(as_text(two), flush=True)
-            kept["processes"] = asdict(two)
+            found["processes"] = asdict(two)
             continue
         curve = CURVES[name]()
         print(f"{curve.name}\n  {curve.in_words()}{curve.detail and '; '}{curve.detail}")
         print("  " + "  ".join(f"{x:g}: {y:.4g}" for x, y in zip(curve.x, curve.y, strict=True)), flush=True)
-        kept[name] = asdict(curve)
+        found[name] = asdict(curve)
     if args.write:
-        KEPT.write_text(json.dumps({**kept, "cpu": cpu_name()}, indent=1) + "\n")
+        kept = json.loads(KEPT.read_text(encoding="utf-8")) if KEPT.exists() else {}
+        text = json.dumps({**kept, **found, "cpu": cpu_name()}, indent=1)
+        KEPT.write_text(text + "\n", encoding="utf-8")
 
 
 def ratios(*, quick: bool) -> list[Ratio]:
@@ -256,6 +259,29 @@ def loader_curve() -> Curve:
     return curve("start of 2 workers and the first batch against the persons", "1000 persons", "ms", x, times)
 
 
+def memory_curve() -> Curve:
+    """Megabytes that a worker shares with no other process, against the persons in the set."""
+    sizes = (15_000, 150_000, 1_500_000)
+    megabytes = []
+    with tempfile.TemporaryDirectory() as folder:
+        draw_photographs(Path(folder), [SIZE_WH])
+        small = people_in_images(Path(folder), 1, Augmentation())
+        for size in sizes:
+            loader = TrainLoader(repeated(small, size), 64, num_workers=2, seed=0)
+            with closing(loader), closing(loader.batches(0)) as batches:
+                for _ in range(6):
+                    next(batches)
+                megabytes.append(mean(private_mb(child.pid) for child in active_children()))
+    x = [size / 1e3 for size in sizes]
+    return curve("memory of a worker against the persons", "1000 persons", "MB", x, megabytes, factor=1)
+
+
+def private_mb(process: int) -> float:
+    """What the process shares with no other."""
+    lines = Path(f"/proc/{process}/smaps_rollup").read_text(encoding="ascii").splitlines()
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Private_")) / 1e3
+
+
 def workers_curve() -> Curve:
     """Milliseconds on the wall between batches of 64, against the number of workers; 0 works in the process itself."""
     nums = (0, 1, 2, 4)
@@ -286,6 +312,7 @@ CURVES: dict[str, Callable[[], Curve]] = {
     "annotations": annotations_curve,
     "order": order_curve,
     "loader": loader_curve,
+    "memory": memory_curve,
     "workers": workers_curve,
 }
 
