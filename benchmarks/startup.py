@@ -150,11 +150,16 @@ def train_one_step(data_root: Path, *more: str) -> FirstStep:
             elapsed_s = time.monotonic() - started_at
             if "Start running" in line:
                 built_s = elapsed_s
-            if built_s is not None and (found := _LINE.search(line)):
+            if built_s is not None and (computed_s := timed_step(line)) is not None:
                 child.terminate()
-                computed_s = float(found["time"]) - float(found["data"])
                 return FirstStep(built_s, elapsed_s - computed_s, elapsed_s)
     raise RuntimeError(f"the training took no step: {''.join(said[-3:])}")
+
+
+def timed_step(line: str) -> float | None:
+    """Seconds of the first iteration less its waiting for data; None for another line than its."""
+    found = _LINE.search(line)
+    return float(found["time"]) - float(found["data"]) if found else None
 
 
 def phases_s(data_root: Path) -> dict[str, float]:
