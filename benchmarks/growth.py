@@ -21,8 +21,9 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import asdict
 from functools import cache, partial
+from multiprocessing import active_children
 from pathlib import Path
-from statistics import median
+from statistics import mean, median
 from typing import Any
 
 import cv2
@@ -66,19 +67,21 @@ def main() -> None:
         for ratio in ratios(quick=True):
             print(f"{ratio.name:<70}{ratio.value:>8.3f}   {ratio.detail}")
         return
-    kept: dict[str, Any] = json.loads(KEPT.read_text()) if KEPT.exists() else {}
+    found: dict[str, Any] = {}
     for name in args.only or (*CURVES, "processes"):
         if name == "processes":
             two = measure(samples=4, rounds=5)
             print(as_text(two), flush=True)
-            kept["processes"] = asdict(two)
+            found["processes"] = asdict(two)
             continue
         curve = CURVES[name]()
         print(f"{curve.name}\n  {curve.in_words()}{curve.detail and '; '}{curve.detail}")
         print("  " + "  ".join(f"{x:g}: {y:.4g}" for x, y in zip(curve.x, curve.y, strict=True)), flush=True)
-        kept[name] = asdict(curve)
+        found[name] = asdict(curve)
     if args.write:
-        KEPT.write_text(json.dumps({**kept, "cpu": cpu_name()}, indent=1) + "\n")
+        kept = json.loads(KEPT.read_text(encoding="utf-8")) if KEPT.exists() else {}
+        text = json.dumps({**kept, **found, "cpu": cpu_name()}, indent=1)
+        KEPT.write_text(text + "\n", encoding="utf-8")
 
 
 def ratios(*, quick: bool) -> list[Ratio]:
@@ -122,7 +125,7 @@ def _data_ratios(rounds: int) -> list[Ratio]:
         input_ = in_turns(lambda: crops_of(alone), lambda: crops_of(crowd), rounds=rounds, clock=_CPU)
         sets = [repeated(alone, factor * COCO_PERSONS) for factor in (1, 10)]
         start = in_turns(
-            lambda: first_batch(sets[0], 0), lambda: first_batch(sets[1], 0), rounds=rounds, clock=_CPU
+            lambda: first_batch_s(sets[0], 0), lambda: first_batch_s(sets[1], 0), rounds=rounds, clock=_CPU
         )
     return [
         Ratio.of(
@@ -144,7 +147,7 @@ def _data_ratios(rounds: int) -> list[Ratio]:
 def batch_curve() -> Curve:
     """Cost of an evaluation pass against the batch."""
     model = create_model("sdpose_s_v1").eval()
-    sizes = (1, 2, 4, 8, 16, 32)
+    sizes = (1, 2, 4, 8, 16)
     times = [seconds(partial(model, crops(size))) for size in sizes]
     return curve("evaluation pass of S-V1 against the batch", "image", "ms", sizes, times)
 
@@ -165,7 +168,7 @@ def training_curve() -> Curve:
     times = []
     with torch.enable_grad():
         for size in sizes:
-            times.append(seconds(partial(step, crops(size)), repeats=3))  # noqa: PERF401
+            times.append(seconds(partial(step, crops(size))))  # noqa: PERF401
     return curve("training step of S-V1 against the batch", "image", "ms", sizes, times)
 
 
@@ -175,7 +178,7 @@ def image_curve() -> Curve:
     times, macs = [], []
     for size in sizes:
         model = model_for(size)
-        times.append(seconds(partial(model, crops(4, size))) / 4)
+        times.append(seconds(partial(model, crops(2, size))) / 2)
         macs.append(count(model, size)[-1].one_cycle.macs_with_attention / 1e9)
     return curve(
         "evaluation pass of S-V1 against the image",
@@ -193,7 +196,7 @@ def crowd_curve() -> Curve:
     with tempfile.TemporaryDirectory() as folder:
         draw_photographs(Path(folder), [SIZE_WH])
         sets = [people_in_images(Path(folder), num) for num in nums]
-        times = [seconds(partial(crops_of, data)) / PHOTOGRAPHS_A_SIZE for data in sets]
+        times = [seconds(partial(crops_of, data), repeats=10) / PHOTOGRAPHS_A_SIZE for data in sets]
     return curve("evaluation input of a 640x480 image against its persons", "person", "ms", nums, times)
 
 
@@ -236,24 +239,47 @@ def annotations_curve(most: int = 1_500_000) -> Curve:
 def order_curve() -> Curve:
     """Cost of an epoch's order against the persons in the set."""
     sizes = (15_000, 50_000, 150_000, 500_000, 1_500_000)
-    times = [seconds(partial(epoch_order, size, 0, 0, 0, 1, True)) for size in sizes]
+    times = [seconds(partial(epoch_order, size, 0, 0, 0, 1, True), repeats=10) for size in sizes]
     return curve(
         "order of an epoch against the persons", "1000 persons", "ms", [s / 1e3 for s in sizes], times
     )
 
 
 def loader_curve() -> Curve:
-    """Seconds on the wall from nothing to the first batch of 2 workers, against the persons in the set."""
+    """Milliseconds on the wall from nothing to the first batch of 2 workers, against the persons in the set."""
     sizes = (15_000, 50_000, 150_000, 500_000, 1_500_000)
+    times = []
     with tempfile.TemporaryDirectory() as folder:
         draw_photographs(Path(folder), [SIZE_WH])
         small = people_in_images(Path(folder), 1)
-        sets = [repeated(small, size) for size in sizes]
-        times = [seconds(partial(first_batch, data, 2), clock=time.perf_counter) for data in sets]
-    return curve(
-        "start of 2 workers and the first batch against the persons",
-        "1000 persons", "ms", [size / 1e3 for size in sizes], times,
-    )  # fmt: skip
+        for size in sizes:
+            data = repeated(small, size)
+            times.append(min(first_batch_s(data, 2, time.perf_counter) for _ in range(5)))
+    x = [size / 1e3 for size in sizes]
+    return curve("start of 2 workers and the first batch against the persons", "1000 persons", "ms", x, times)
+
+
+def memory_curve() -> Curve:
+    """Megabytes that a worker shares with no other process, against the persons in the set."""
+    sizes = (15_000, 150_000, 1_500_000)
+    megabytes = []
+    with tempfile.TemporaryDirectory() as folder:
+        draw_photographs(Path(folder), [SIZE_WH])
+        small = people_in_images(Path(folder), 1, Augmentation())
+        for size in sizes:
+            loader = TrainLoader(repeated(small, size), 64, num_workers=2, seed=0)
+            with closing(loader), closing(loader.batches(0)) as batches:
+                for _ in range(6):
+                    next(batches)
+                megabytes.append(mean(private_mb(child.pid) for child in active_children()))
+    x = [size / 1e3 for size in sizes]
+    return curve("memory of a worker against the persons", "1000 persons", "MB", x, megabytes, factor=1)
+
+
+def private_mb(process: int) -> float:
+    """What the process shares with no other."""
+    lines = Path(f"/proc/{process}/smaps_rollup").read_text(encoding="ascii").splitlines()
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Private_")) / 1e3
 
 
 def workers_curve() -> Curve:
@@ -266,7 +292,7 @@ def workers_curve() -> Curve:
         for _ in range(3):
             for num in nums:
                 times[num].append(between_batches_s(data, num))
-    values = [median(times[num]) for num in nums]
+    values = [min(times[num]) for num in nums]
     return Curve(
         name="time a batch of 64 against the workers",
         x_name="worker",
@@ -286,6 +312,7 @@ CURVES: dict[str, Callable[[], Curve]] = {
     "annotations": annotations_curve,
     "order": order_curve,
     "loader": loader_curve,
+    "memory": memory_curve,
     "workers": workers_curve,
 }
 
@@ -304,15 +331,15 @@ def curve(
     return Curve(name=name, x_name=x_name, unit=unit, x=tuple(float(each) for each in x), y=y, detail=detail)
 
 
-def seconds(act: Callable[[], object], *, repeats: int = 5, clock: Callable[[], float] = _CPU) -> float:
-    """Median of some, after one to warm up."""
+def seconds(act: Callable[[], object], *, repeats: int = 3) -> float:
+    """The fastest of some, after one to warm up: other work only lengthens, and it is the shape that counts here."""
     taken = []
     for number in range(repeats + 1):
-        started_at = clock()
+        started_at = _CPU()
         act()
         if number:
-            taken.append(clock() - started_at)
-    return median(taken)
+            taken.append(_CPU() - started_at)
+    return min(taken)
 
 
 def one_thread() -> None:
@@ -392,11 +419,13 @@ def crops_of(data: PoseDataset) -> object:
     return data.__getitems__([SampleKey(0, index) for index in range(len(data))])
 
 
-def first_batch(data: PoseDataset, num_workers: int) -> object:
-    """A loader, its first epoch's order, and one batch."""
+def first_batch_s(data: PoseDataset, num_workers: int, clock: Callable[[], float] = _CPU) -> float:
+    """Seconds for a loader, its first epoch's order, and one batch of 8."""
+    started_at = clock()
     loader = TrainLoader(data, 8, num_workers=num_workers, seed=0)
     with closing(loader), closing(loader.batches(0)) as batches:
-        return next(batches)
+        next(batches)
+        return clock() - started_at
 
 
 def between_batches_s(data: PoseDataset, num_workers: int, num_batches: int = 12) -> float:

@@ -105,7 +105,8 @@ def main() -> int:
     if args.write:
         # What could not be measured here keeps its old row.
         kept = [row for row in (committed.rows if committed else ()) if row.script not in measured]
-        write_table(new_table([*(row for outcome in outcomes for row in outcome.rows), *kept], cores))
+        rows = [*(row for outcome in outcomes for row in outcome.rows), *kept]
+        write_table(new_table(sorted(rows, key=lambda row: SCRIPTS.index(row.script)), cores))
         print(f"written: {COMMITTED.relative_to(ROOT)}")
         return int(failed)
     worse = [line.name for line in lines if line.verdict == "worse"]
@@ -243,7 +244,7 @@ def as_text(lines: Sequence[Compared]) -> str:
     if not lines:
         return "no ratio was measured"
     width = max(len(line.name) for line in lines) + 2
-    head = f"{'ratio':<{width}}{'now':>9}{'quartiles':>18}{'table':>9}{'change':>9}{'aim':>10}  verdict"
+    head = f"{'ratio':<{width}}{'now':>9}{'quartiles':>20}{'table':>9}{'change':>9}{'aim':>10}  verdict"
     return "\n".join([head, *(_line_text(line, width) for line in lines)])
 
 
@@ -255,7 +256,7 @@ def _line_text(line: Compared, width: int) -> str:
     aim = "" if given.aim is None else f"{sign}{given.aim:g}{'' if given.reached else ' !'}"
     change = "" if line.change is None else f"{100 * line.change:+.1f} %"
     return (
-        f"{line.name:<{width}}{_number(now):>9}{f'{now.low:.3g} to {now.high:.3g}' if now else '':>18}"
+        f"{line.name:<{width}}{_number(now):>9}{f'{now.low:.3g} to {now.high:.3g}' if now else '':>20}"
         f"{_number(committed):>9}{change:>9}{aim:>10}  {line.verdict}"
     )
 

@@ -47,6 +47,8 @@ def test_every_command_parses(page: Path) -> None:
                 pytest.fail(f"{shlex.join(words)}: {said.getvalue()}")
         elif words[0] == "make":
             assert {word for word in words[1:] if "=" not in word} <= set(targets), shlex.join(words)
+        elif words[:2] == ["python", "-m"] and words[2].startswith("benchmarks."):
+            assert (REPOSITORY / words[2].replace(".", "/")).with_suffix(".py").is_file(), shlex.join(words)
         elif words[0] == "python" and words[1] not in ("-c", "-m"):
             assert (REPOSITORY / words[1]).is_file(), shlex.join(words)
         else:
