@@ -158,6 +158,9 @@ def _pass_on(source: IO[bytes], last_lines: list[str]) -> None:
 
 def _environment(common: Common) -> dict[str, str]:
     environment = dict(os.environ)
+    # `python tools/train.py` works without an installation, and so must what it starts.
+    home = str(Path(__file__).resolve().parents[2])
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, (home, environment.get("PYTHONPATH"))))
     if common.gpus > 1:
         # As tools/dist_train.sh does: all processes share the cores.
         threads = -(-(os.cpu_count() or 1) // common.gpus)

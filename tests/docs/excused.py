@@ -22,6 +22,8 @@ EXCUSED: Mapping[str, str] = {
     "python -m benchmarks": f"{_MINUTES}meaningful only on an idle machine",
     "sdpose predict latest.pth 0 ": "needs a camera",
     "sdpose verify-resume": "starts three processes; tests/run/test_run_resume.py proves a resume with it",
+    "sdpose train CONFIG --set rates.py": f"{_MINUTES}tests/run/test_run_sweep.py trains a smaller set",
+    "docs/sweeps.md: sdpose compare": "names runs of that set; docs/report.md compares two",
     "docs/deploy.md: sdpose export best.pth --format openvino": "OpenVINO is an optional package of 180 MB",
     "docs/deploy.md: sdpose export best.pth --with-normalize": "tests/export/conftest.py makes this file, in 15 s",
 }

@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from page_text import REPOSITORY
+from page_text import REPOSITORY, blocks
 
 from sdpose.cli.main import main
 from sdpose.data.synthetic import make_dataset
@@ -239,10 +239,15 @@ def an_mmcv_log(path: Path, prepared: Prepared) -> None:
     shutil.copy(REPOSITORY / "tests/fixtures/parity/runner_sample/sample.log.json", path)
 
 
+def the_set_of_the_page(path: Path, prepared: Prepared) -> None:
+    path.write_text(blocks(REPOSITORY / "docs" / "sweeps.md", "python")[0], encoding="utf-8")
+
+
 Maker = Callable[[Path, Prepared], None]
 # Verb (or * for any) and pattern of the path -> what is put there. The first that fits is taken.
 MAKERS: list[tuple[str, str, Maker]] = [
     ("explain", "work_dirs/*/incidents/iter_*", an_incident),
+    ("train", "rates.py", the_set_of_the_page),
     ("*", "official/*.py", an_official_config),
     ("*", "official/*.pth", an_official_checkpoint),
     ("*", "*.log.json", an_mmcv_log),
