@@ -18,6 +18,7 @@ TRANSLATIONS = {"README.ko.md": "README.md", "docs/guide.ko.md": "docs/guide.md"
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # Programs that every system has.
 OF_THE_SHELL = {"ls", "grep", "cat", "tail", "head"}
+MANY = 99
 DOORS = {"tools/train.py": "train", "tools/test.py": "test", "tools/quick_check.py": "check"}
 
 
@@ -28,7 +29,7 @@ class Block:
     language: str
     text: str
     line: int
-    # No heading stands between the block before and this one.
+    # It belongs to the block before: no heading and at most one paragraph stand between.
     continues: bool
 
 
@@ -56,17 +57,23 @@ def fenced(page: Path) -> list[Block]:
     """All fenced blocks of a page, in order."""
     found: list[Block] = []
     inside: list[str] | None = None
-    language, begun, continues = "", 0, False
+    language, begun = "", 0
+    # Of prose since the last block; a heading counts as many.
+    paragraphs, before = MANY, ""
     for number, line in enumerate(page.read_text(encoding="utf-8").splitlines(), start=1):
         if line.startswith("```") and inside is None:
             language, inside, begun = line[3:].strip(), [], number + 1
         elif line == "```" and inside is not None:
-            found.append(Block(language, "".join(f"{each}\n" for each in inside), begun, continues))
-            inside, continues = None, True
+            text = "".join(f"{each}\n" for each in inside)
+            found.append(Block(language, text, begun, continues=paragraphs <= 1))
+            inside, paragraphs = None, 0
         elif inside is not None:
             inside.append(line)
         elif line.startswith("#"):
-            continues = False
+            paragraphs = MANY
+        elif line and not before:
+            paragraphs += 1
+        before = line
     assert inside is None, f"{page_id(page)}:{begun}: a block that never ends"
     return found
 
