@@ -91,7 +91,7 @@ def verdict(
     text += f"; with workers_per_gpu={config} the model waits {waits:.0%} of the time"
     if best != config and speed[best] > _WORTH * speed[config]:
         return CheckLine("data loader", "warn", text, f"data.workers_per_gpu={best}", measured)
-    cure = "no number of workers is faster here: smaller image files or a faster disk would be"
+    cure = "no number of workers is faster here: `sdpose data pack`, or a faster disk, would be"
     if on_cpu:
         cure = "workers and model share these cores; more of them would help both"
     return CheckLine("data loader", "warn", text, cure, measured)

@@ -80,10 +80,10 @@ class PoseDataset(Dataset[Sample]):
         )
         self._sheet = Sheet()
         self._random = SampleGenerator()
-        self._images: ImageReader | Pack
+        self._photographs = ImageReader(table.image_paths, table.image_sizes_wh)
+        self._images: ImageReader | Pack = self._photographs
         if pack is None:
             table.check_images_exist()
-            self._images = ImageReader(table.image_paths, table.image_sizes_wh)
         else:
             contents = self.contents(padding)
             self._images = open_pack(Path(pack), table.image_paths, table.image_sizes_wh)
@@ -115,8 +115,9 @@ class PoseDataset(Dataset[Sample]):
         return len(self.persons)
 
     def photograph(self, row: int) -> tuple[NDArray[np.uint8] | None, str | None]:
-        """A whole image of the table (H, W, 3) in BGR, or None and what is wrong with it."""
-        return self._images.read(row)
+        """A whole image of the table (H, W, 3) in BGR, with or without a pack; or None and what is wrong with it."""
+        picture, problem = self._photographs.read(row)
+        return None if picture is None else picture.pixels, problem
 
     def __getitem__(self, key: SampleKey) -> Sample:
         width, height = self.image_size_wh

@@ -93,12 +93,12 @@ def read_columns(text: bytes, num_joints: int) -> Columns | None:
             ),
             categories=file.categories,
         )
-    except (msgspec.MsgspecError, OverflowError, _Unusual):
+    except (msgspec.MsgspecError, UnicodeDecodeError, OverflowError, _Unusual):
         return None
 
 
 class _Unusual(Exception):
-    pass
+    """Left to the reading entry by entry."""
 
 
 def _pairs(first: Sequence[int], second: Sequence[int]) -> NDArray[np.int32]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Generator, Iterable, Iterator
 from typing import Any
@@ -43,7 +44,7 @@ def make_loader(
         generator=torch.Generator(),
         persistent_workers=persistent and num_workers > 0,
         # A forked worker shares the annotations with this process; any other gets a copy of them.
-        multiprocessing_context="fork" if num_workers > 0 else None,
+        multiprocessing_context="fork" if num_workers > 0 and sys.platform == "linux" else None,
         prefetch_factor=PREFETCH_BATCHES if num_workers > 0 else None,
     )
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
+import types
 from pathlib import Path
 
 import numpy as np
@@ -215,3 +217,29 @@ def test_a_mistake_inside_a_worker_keeps_its_traceback(dataset: PoseDataset) -> 
         list(TrainLoader(mistaken, 4, num_workers=1, seed=0).batches(0))
     with pytest.raises(RuntimeError, match="a mistake of the code"):
         mistaken.__getitems__([SampleKey(0, 0)])
+
+
+def num_objects(root: object) -> int:
+    """How many Python objects hang on `root`, classes and modules aside."""
+    seen: dict[int, object] = {}
+    waiting: list[object] = [root]
+    while waiting:
+        found = waiting.pop()
+        if id(found) not in seen and not isinstance(found, type | types.ModuleType | types.FunctionType):
+            seen[id(found)] = found
+            waiting += gc.get_referents(found)
+    return len(seen)
+
+
+def test_a_larger_set_is_larger_arrays_and_no_more_objects(tmp_path: Path) -> None:
+    """A worker copies the pages of every object that it looks at; arrays it shares."""
+    counts = []
+    for num_images in (4, 40):
+        folder = tmp_path / str(num_images)
+        folder.mkdir()
+        table = load_coco(*write_set(folder, num_images=num_images), COCO17)
+        made = PoseDataset(
+            table, table.ground_truth_persons(), image_size_wh=(48, 64), augmentation=Augmentation()
+        )
+        counts.append(num_objects(made))
+    assert counts[0] == counts[1] > 10

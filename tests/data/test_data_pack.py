@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -159,6 +160,18 @@ def test_a_broken_photograph_stays_the_same_problem(small: tuple[Path, Path], tm
         )
         == 4
     )
+
+
+def test_a_whole_photograph_comes_from_its_file_with_and_without_a_pack(
+    small: tuple[Path, Path], tmp_path: Path
+) -> None:
+    plain = make(*small)
+    packed = make(*small, pack=pack_of(plain, tmp_path / "pack"))
+    expected = cv2.imread(plain.table.image_paths[5])
+    for dataset in (plain, packed):
+        pixels, problem = dataset.photograph(5)
+        np.testing.assert_array_equal(pixels, expected)
+        assert problem is None
 
 
 # What does not fit -------------------------------------------------------------------------------------------------

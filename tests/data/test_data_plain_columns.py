@@ -16,6 +16,7 @@ from benchmarks.coco_size import write_annotations
 from sdpose.data.annotation_file import interpret_annotations, read_annotation_file
 from sdpose.data.json_file import read_json
 from sdpose.data.plain_columns import read_columns
+from sdpose.errors import SdposeError
 from sdpose.skeleton import COCO17
 
 
@@ -118,6 +119,14 @@ def test_lists_of_anything_but_so_many_numbers_are_unusual(numbers: str) -> None
     value["annotations"][0]["bbox"] = "HERE"
     text = json.dumps(value).replace('"HERE"', numbers)
     assert read_columns(text.encode(), 17) is None
+
+
+def test_names_that_are_not_utf8_are_said(tmp_path: Path) -> None:
+    text = json.dumps(content(num_images=1)).encode().replace(b"000000000010", b"\xff")
+    path = tmp_path / "a.json"
+    path.write_bytes(text)
+    with pytest.raises(SdposeError, match=r"a\.json is not JSON text \(invalid start byte\); is it packed\?"):
+        read_annotation_file(path, COCO17)
 
 
 def test_real_annotations_are_read_alike(shared: Path) -> None:
