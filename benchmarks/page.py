@@ -170,7 +170,8 @@ def startup_block() -> str:
     content = _read(startup.KEPT)
     first = startup.FirstStep(**content["first_step"])
     lines = [
-        f"`sdpose train` with {content['persons']:,} persons, from the start of the process: everything is built after "
+        f"`sdpose train`, {content['persons']:,} persons, batch {content['samples']}, from the start of the process: "
+        "everything is built after "
         f"{first.built_s:.1f} s, the first batch is there after {first.batch_s:.1f} s (aim: "
         f"{startup.FIRST_STEP_AIM_S:g} s), and iteration 1 is done after {first.step_s:.1f} s.",
         "",

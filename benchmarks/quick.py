@@ -87,7 +87,9 @@ def main() -> int:
         outcomes = [repeated(script, args.runs) for script in args.only]
     else:
         outcomes = [checked(script, committed) for script in args.only]
-    load = Load.between(start, Moment.now(), cores)
+    end = Moment.now()
+    load = Load.between(start, end, cores)
+    say(f"{end.wall_s - start.wall_s:.0f} s in all")
 
     old = [row for row in committed.rows if row.script in args.only] if committed else []
     measured = [outcome.script for outcome in outcomes if not outcome.missing and not outcome.error]
