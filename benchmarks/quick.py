@@ -45,13 +45,15 @@ from sdpose.errors import SdposeError
 SCRIPTS = (
     "startup",
     "data",
+    "loader_memory",
     "decode",
-    "evaluation",
     "model",
+    "evaluation",
+    "predict",
     "export",
     "monitor_overhead",
-    "growth",
     "watch",
+    "growth",
 )
 ROOT = Path(__file__).resolve().parents[1]
 LONGEST_S = 150.0
@@ -156,7 +158,7 @@ def run_script(module: str, *, longest_s: float = LONGEST_S) -> Outcome:
     """`ratios(quick=True)` of a module in a process of its own."""
     script = module.rpartition(".")[2]
     say(f"{script} ...", end="")
-    started_at = time.monotonic()
+    started_at, before_s = time.monotonic(), sum(os.times()[2:4])
     with tempfile.TemporaryDirectory() as folder:
         answer = Path(folder) / "answer.json"
         code = f"from benchmarks.quick import answer_into; answer_into({module!r}, {str(answer)!r})"
@@ -177,7 +179,8 @@ def run_script(module: str, *, longest_s: float = LONGEST_S) -> Outcome:
             if child.poll() is None:
                 os.killpg(child.pid, signal.SIGKILL)
                 child.communicate()
-        say(f" {time.monotonic() - started_at:.0f} s")
+        used_s = sum(os.times()[2:4]) - before_s
+        say(f" {time.monotonic() - started_at:.0f} s, {used_s:.0f} s of the processor")
         if not answer.exists():
             last = (errors.strip().splitlines() or ["it said nothing"])[-1]
             return Outcome(script, error=f"its process ended with {child.returncode}: {last}")
