@@ -155,7 +155,7 @@ def batch_curve() -> Curve:
 def training_curve() -> Curve:
     """Cost of a training step against the batch."""
     model, loss = create_model("sdpose_s_v1").train(), SDPoseLoss()
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-5, fused=True)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-5)
     sizes = (1, 2, 4, 8, 16)
 
     def step(images: torch.Tensor) -> None:

@@ -195,7 +195,7 @@ def network_stages() -> list[Stage]:
     a, b, out = torch.randn(SIDE, SIDE), torch.randn(SIDE, SIDE), torch.empty(SIDE, SIDE)
     product = partial(torch.mm, a, b, out=out)
     evaluated, trained = create_model("sdpose_s_v1").eval(), create_model("sdpose_s_v1").train()
-    loss, optimizer = SDPoseLoss(), torch.optim.Adam(trained.parameters(), lr=1e-5, fused=True)
+    loss, optimizer = SDPoseLoss(), torch.optim.Adam(trained.parameters(), lr=1e-5)
     total = count(evaluated, (256, 192))[-1]
     images, num = crops(8), 8
     target, weight = torch.rand(num, 17, 64, 48), torch.ones(num, 17, 1)
