@@ -24,13 +24,12 @@ from functools import cache, partial
 from multiprocessing import active_children
 from pathlib import Path
 from statistics import mean, median
-from typing import Any
 
 import cv2
 import numpy as np
 import torch
 
-from benchmarks.busy import cpu_name
+from benchmarks.busy import Moment, busy_since, cpu_name
 from benchmarks.coco_size import write_annotations
 from benchmarks.curve import Curve
 from benchmarks.processes import as_text, measure
@@ -67,7 +66,7 @@ def main() -> None:
         for ratio in ratios(quick=True):
             print(f"{ratio.name:<70}{ratio.value:>8.3f}   {ratio.detail}")
         return
-    found: dict[str, Any] = {}
+    start, found = Moment.now(), {}
     for name in args.only or (*CURVES, "processes"):
         if name == "processes":
             two = measure(samples=4, rounds=5)
@@ -80,7 +79,7 @@ def main() -> None:
         found[name] = asdict(curve)
     if args.write:
         kept = json.loads(KEPT.read_text(encoding="utf-8")) if KEPT.exists() else {}
-        text = json.dumps({**kept, **found, "cpu": cpu_name()}, indent=1)
+        text = json.dumps({**kept, **found, "cpu": cpu_name(), "warning": busy_since(start)}, indent=1)
         KEPT.write_text(text + "\n", encoding="utf-8")
 
 

@@ -111,7 +111,8 @@ def main() -> int:
         # What could not be measured here keeps its old row.
         kept = [row for row in (committed.rows if committed else ()) if row.script not in measured]
         rows = [*(row for outcome in outcomes for row in outcome.rows), *kept]
-        write_table(new_table(sorted(rows, key=lambda row: SCRIPTS.index(row.script)), cores))
+        ordered = sorted(rows, key=lambda row: SCRIPTS.index(row.script))
+        write_table(new_table(ordered, cores, load.warning or ""))
         print(f"written: {COMMITTED.relative_to(ROOT)}")
         return int(failed)
     worse = [line.name for line in lines if line.verdict == "worse"]
@@ -175,6 +176,7 @@ def run_script(module: str, *, longest_s: float = LONGEST_S) -> Outcome:
         try:
             _, errors = child.communicate(timeout=longest_s)
         except subprocess.TimeoutExpired:
+            say(" ended")
             return Outcome(script, error=f"it took more than {longest_s:g} s")
         finally:
             if child.poll() is None:
@@ -230,7 +232,7 @@ def another_machine(committed: Table | None) -> str | None:
     return f"the table was made on {committed.cpu}, this is {cpu_name()}: differences may be the machine's"
 
 
-def new_table(rows: Sequence[Row], cores: int) -> Table:
+def new_table(rows: Sequence[Row], cores: int, warning: str) -> Table:
     revision = subprocess.run(
         ["git", "describe", "--always", "--dirty", "--exclude=*"],
         cwd=ROOT, capture_output=True, text=True, check=False,
@@ -242,6 +244,7 @@ def new_table(rows: Sequence[Row], cores: int) -> Table:
         date=datetime.date.today().isoformat(),
         commit=revision.stdout.strip(),
         rows=tuple(rows),
+        warning=warning,
     )
 
 

@@ -28,6 +28,7 @@ from statistics import median
 import cv2
 import numpy as np
 
+from benchmarks.busy import Moment, busy_since
 from benchmarks.coco_size import _SIZES as SIZES_WH
 from benchmarks.coco_size import NUM_PERSONS, write_annotations
 from benchmarks.ratio import Ratio
@@ -66,6 +67,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="a set that `make_coco` made, instead of a new one")
     parser.add_argument("--write", action="store_true")
     args = parser.parse_args()
+    start = Moment.now()
     for ratio in ratios(quick=args.quick):
         print(f"{ratio.name:<58}{ratio.value:>7.2f}   {ratio.detail}")
     if args.quick:
@@ -86,6 +88,7 @@ def main() -> None:
             "persons": args.persons,
             "samples": args.samples,
             "first_step": asdict(first),
+            "warning": busy_since(start),
             "phases_s": phases,
         }
         KEPT.write_text(json.dumps(content, indent=1) + "\n")
