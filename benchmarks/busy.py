@@ -56,6 +56,11 @@ class Load:
         )
 
 
+def busy_since(start: Moment) -> str:
+    """The warning for the time from then to now; empty when the machine was quiet."""
+    return Load.between(start, Moment.now(), os.cpu_count() or 1).warning or ""
+
+
 def cpu_seconds() -> tuple[float, ...]:
     """user, nice, system, idle, iowait, irq, softirq, steal, since the machine started; zeros where nobody counts."""
     try:

@@ -24,7 +24,7 @@ import cv2
 import numpy as np
 import torch
 
-from benchmarks.busy import cpu_name
+from benchmarks.busy import Moment, busy_since, cpu_name
 from benchmarks.growth import crops, one_thread, people_in_images
 from benchmarks.ratio import in_turns
 from benchmarks.startup import ROOT, draw_photographs
@@ -78,6 +78,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--write", action="store_true")
     args = parser.parse_args()
+    start = Moment.now()
     speeds = {f"{threads} threads": machine_speeds(threads) for threads in (1, os.cpu_count() or 1)}
     for threads, speed in speeds.items():
         print(f"{threads:<12}" + ", ".join(f"{name} {value:.1f}" for name, value in speed.items()))
@@ -86,7 +87,12 @@ def main() -> None:
     for each in distances:
         print(f"{each.stage:<44}{each.floor:<26}{each.floor_ms:>8.3f}{each.ours_ms:>10.3f}{each.share:>7.2f}")
     if args.write:
-        content = {"cpu": cpu_name(), "speeds": speeds, "stages": [asdict(each) for each in distances]}
+        content = {
+            "cpu": cpu_name(),
+            "warning": busy_since(start),
+            "speeds": speeds,
+            "stages": [asdict(each) for each in distances],
+        }
         KEPT.write_text(json.dumps(content, indent=1) + "\n")
 
 
@@ -195,7 +201,7 @@ def network_stages() -> list[Stage]:
     a, b, out = torch.randn(SIDE, SIDE), torch.randn(SIDE, SIDE), torch.empty(SIDE, SIDE)
     product = partial(torch.mm, a, b, out=out)
     evaluated, trained = create_model("sdpose_s_v1").eval(), create_model("sdpose_s_v1").train()
-    loss, optimizer = SDPoseLoss(), torch.optim.Adam(trained.parameters(), lr=1e-5, fused=True)
+    loss, optimizer = SDPoseLoss(), torch.optim.Adam(trained.parameters(), lr=1e-5)
     total = count(evaluated, (256, 192))[-1]
     images, num = crops(8), 8
     target, weight = torch.rand(num, 17, 64, 48), torch.ones(num, 17, 1)

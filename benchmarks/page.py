@@ -87,6 +87,7 @@ def ratios_block() -> str:
     lines = [
         f"{table.cpu}, {table.cores} cores, torch {table.torch}, {table.date}, commit {table.commit}.",
         "",
+        *_warned(table.warning),
     ]
     lines += ["| ratio | value | quartiles | aim | behind it |", "|---|---|---|---|---|"]
     for ratio in (row.ratio for row in table.rows):
@@ -121,7 +122,7 @@ def limits_block() -> str:
         f"{threads}: " + ", ".join(f"{value:.3g} {name}" for name, value in speed.items())
         for threads, speed in content["speeds"].items()
     )
-    lines = [f"{content['cpu']}. {speeds}.", ""]
+    lines = [f"{content['cpu']}. {speeds}.", "", *_warned(content["warning"])]
     lines += ["| stage | floor | ms of the floor | ours, ms | share |", "|---|---|---|---|---|"]
     lines += [
         f"| {each.stage} | {each.floor} | {each.floor_ms:.3g} | {each.ours_ms:.3g} | {each.share:.2f} |"
@@ -131,7 +132,8 @@ def limits_block() -> str:
 
 
 def growth_block() -> str:
-    lines = [
+    lines = _warned(_read(growth.KEPT)["warning"])
+    lines += [
         "| cost | line through the points | R2 | farthest point | power | |",
         "|---|---|---|---|---|---|",
     ]
@@ -170,10 +172,12 @@ def startup_block() -> str:
     content = _read(startup.KEPT)
     first = startup.FirstStep(**content["first_step"])
     lines = [
-        f"`sdpose train` with {content['persons']:,} persons, from the start of the process: everything is built after "
+        f"`sdpose train`, {content['persons']:,} persons, batch {content['samples']}, from the start of the process: "
+        "everything is built after "
         f"{first.built_s:.1f} s, the first batch is there after {first.batch_s:.1f} s (aim: "
         f"{startup.FIRST_STEP_AIM_S:g} s), and iteration 1 is done after {first.step_s:.1f} s.",
         "",
+        *_warned(content["warning"]),
         "| before the first step | processor seconds |",
         "|---|---|",
     ]
@@ -189,6 +193,11 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "processes": processes_block,
     "startup": startup_block,
 }
+
+
+def _warned(warning: str) -> list[str]:
+    """A paragraph, where there is something to say."""
+    return [f"**Preliminary:** {warning}.", ""] if warning else []
 
 
 def _read(path: Path) -> dict[str, Any]:

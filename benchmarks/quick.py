@@ -45,16 +45,19 @@ from sdpose.errors import SdposeError
 SCRIPTS = (
     "startup",
     "data",
+    "loader_memory",
     "decode",
-    "evaluation",
     "model",
+    "evaluation",
+    "predict",
     "export",
     "monitor_overhead",
-    "growth",
     "watch",
+    "growth",
 )
 ROOT = Path(__file__).resolve().parents[1]
-LONGEST_S = 150.0
+# A hang, not a slow machine.
+LONGEST_S = 400.0
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,9 @@ def main() -> int:
         outcomes = [repeated(script, args.runs) for script in args.only]
     else:
         outcomes = [checked(script, committed) for script in args.only]
-    load = Load.between(start, Moment.now(), cores)
+    end = Moment.now()
+    load = Load.between(start, end, cores)
+    say(f"{end.wall_s - start.wall_s:.0f} s in all")
 
     old = [row for row in committed.rows if row.script in args.only] if committed else []
     measured = [outcome.script for outcome in outcomes if not outcome.missing and not outcome.error]
@@ -106,7 +111,8 @@ def main() -> int:
         # What could not be measured here keeps its old row.
         kept = [row for row in (committed.rows if committed else ()) if row.script not in measured]
         rows = [*(row for outcome in outcomes for row in outcome.rows), *kept]
-        write_table(new_table(sorted(rows, key=lambda row: SCRIPTS.index(row.script)), cores))
+        ordered = sorted(rows, key=lambda row: SCRIPTS.index(row.script))
+        write_table(new_table(ordered, cores, load.warning or ""))
         print(f"written: {COMMITTED.relative_to(ROOT)}")
         return int(failed)
     worse = [line.name for line in lines if line.verdict == "worse"]
@@ -154,7 +160,7 @@ def run_script(module: str, *, longest_s: float = LONGEST_S) -> Outcome:
     """`ratios(quick=True)` of a module in a process of its own."""
     script = module.rpartition(".")[2]
     say(f"{script} ...", end="")
-    started_at = time.monotonic()
+    started_at, before_s = time.monotonic(), sum(os.times()[2:4])
     with tempfile.TemporaryDirectory() as folder:
         answer = Path(folder) / "answer.json"
         code = f"from benchmarks.quick import answer_into; answer_into({module!r}, {str(answer)!r})"
@@ -170,12 +176,14 @@ def run_script(module: str, *, longest_s: float = LONGEST_S) -> Outcome:
         try:
             _, errors = child.communicate(timeout=longest_s)
         except subprocess.TimeoutExpired:
+            say(" ended")
             return Outcome(script, error=f"it took more than {longest_s:g} s")
         finally:
             if child.poll() is None:
                 os.killpg(child.pid, signal.SIGKILL)
                 child.communicate()
-        say(f" {time.monotonic() - started_at:.0f} s")
+        used_s = sum(os.times()[2:4]) - before_s
+        say(f" {time.monotonic() - started_at:.0f} s, {used_s:.0f} s of the processor")
         if not answer.exists():
             last = (errors.strip().splitlines() or ["it said nothing"])[-1]
             return Outcome(script, error=f"its process ended with {child.returncode}: {last}")
@@ -224,7 +232,7 @@ def another_machine(committed: Table | None) -> str | None:
     return f"the table was made on {committed.cpu}, this is {cpu_name()}: differences may be the machine's"
 
 
-def new_table(rows: Sequence[Row], cores: int) -> Table:
+def new_table(rows: Sequence[Row], cores: int, warning: str) -> Table:
     revision = subprocess.run(
         ["git", "describe", "--always", "--dirty", "--exclude=*"],
         cwd=ROOT, capture_output=True, text=True, check=False,
@@ -236,6 +244,7 @@ def new_table(rows: Sequence[Row], cores: int) -> Table:
         date=datetime.date.today().isoformat(),
         commit=revision.stdout.strip(),
         rows=tuple(rows),
+        warning=warning,
     )
 
 

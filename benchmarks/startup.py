@@ -28,6 +28,7 @@ from statistics import median
 import cv2
 import numpy as np
 
+from benchmarks.busy import Moment, busy_since
 from benchmarks.coco_size import _SIZES as SIZES_WH
 from benchmarks.coco_size import NUM_PERSONS, write_annotations
 from benchmarks.ratio import Ratio
@@ -62,23 +63,34 @@ def main() -> None:
     )
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--persons", type=int, default=NUM_PERSONS)
+    parser.add_argument("--samples", type=int, default=64, help="batch size of the training")
+    parser.add_argument("--data", type=Path, help="a set that `make_coco` made, instead of a new one")
     parser.add_argument("--write", action="store_true")
     args = parser.parse_args()
+    start = Moment.now()
     for ratio in ratios(quick=args.quick):
         print(f"{ratio.name:<58}{ratio.value:>7.2f}   {ratio.detail}")
     if args.quick:
         return
     with tempfile.TemporaryDirectory(prefix="coco-size-") as folder:
-        make_coco(Path(folder), args.persons)
-        first, phases = train_one_step(Path(folder)), phases_s(Path(folder))
+        data_root = args.data or Path(folder)
+        if args.data is None:
+            make_coco(data_root, args.persons)
+        first, phases = train_one_step(data_root, args.samples), phases_s(data_root)
     print(
-        f"sdpose train, {args.persons:,} persons, until it is built {first.built_s:.1f} s, "
+        f"sdpose train, {args.persons:,} persons, batch {args.samples}, until it is built {first.built_s:.1f} s, "
         f"the first batch {first.batch_s:.1f} s (aim {FIRST_STEP_AIM_S:g} s), iteration 1 {first.step_s:.1f} s"
     )
     for name, elapsed_s in phases.items():
         print(f"  {name:<60}{elapsed_s:>6.2f} s of the processor")
     if args.write:
-        content = {"persons": args.persons, "first_step": asdict(first), "phases_s": phases}
+        content = {
+            "persons": args.persons,
+            "samples": args.samples,
+            "first_step": asdict(first),
+            "warning": busy_since(start),
+            "phases_s": phases,
+        }
         KEPT.write_text(json.dumps(content, indent=1) + "\n")
 
 
@@ -108,16 +120,13 @@ def ratios(*, quick: bool) -> list[Ratio]:
                 detail=f"{answer_s:.3f} s, processor time",
             )
         )
-    imports = [f"import {module}" for module in ("torch", "sdpose.fit")]
-    pairs = [
-        tuple(cpu_s([sys.executable, "-c", words]) for words in imports) for _ in range(2 if quick else 5)
-    ]
+    imports = [imports_s() for _ in range(2 if quick else 5)]
     measured.append(
         Ratio.of(
             "start-up: import sdpose.fit / import torch",
-            [ours / torchs for torchs, ours in pairs],
+            [ours / torchs for torchs, ours in imports],
             better="lower",
-            detail=f"{median(ours for _, ours in pairs):.1f} s, processor time",
+            detail=f"{median(ours for _, ours in imports):.1f} s, processor time",
         )
     )
     return measured
@@ -133,17 +142,32 @@ def cpu_s(command: Sequence[str]) -> float:
     return used.ru_utime + used.ru_stime
 
 
-def train_one_step(data_root: Path, *more: str) -> FirstStep:
+def imports_s() -> tuple[float, float]:
+    """Processor seconds of a new process until torch is imported, and until `sdpose.fit` is as well."""
+    code = "import time, torch\nfirst = time.process_time()\nimport sdpose.fit\nprint(first, time.process_time())"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    torchs, ours = map(float, done.stdout.split())
+    return torchs, ours
+
+
+def train_one_step(data_root: Path, samples: int) -> FirstStep:
     """`sdpose train` on a set as `make_coco` makes it, on the CPU, until its first iteration is logged."""
     command = [sys.executable, "-m", "sdpose.cli.main", "train", str(CONFIG), "--data-root", str(data_root)]
-    command += ["--work-dir", str(data_root / "work"), "--device", "cpu", "--seed", "0", *more]
-    command += ["--cfg-options", "runtime.limit_train_batches=1", "total_epochs=1", "log_config.interval=1"]
+    command += ["--device", "cpu", "--seed", "0", "--cfg-options", f"data.samples_per_gpu={samples}"]
+    command += ["runtime.limit_train_batches=1", "total_epochs=1", "log_config.interval=1"]
     started_at = time.monotonic()
     built_s = None
     said = []
-    with subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as child:
+    with (
+        tempfile.TemporaryDirectory() as work_dir,
+        subprocess.Popen(
+            [*command, "--work-dir", work_dir],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        ) as child,
+    ):
         assert child.stdout is not None
         for line in child.stdout:
             said.append(line)

@@ -37,6 +37,8 @@ class Table:
     date: str
     commit: str
     rows: tuple[Row, ...]
+    warning: str = ""
+    """Why it should be measured again."""
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 import time
 from pathlib import Path
@@ -78,6 +77,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _as_json(args: argparse.Namespace, settings: Settings) -> int:
+    import dataclasses
+
     from sdpose.check import quick_check
 
     seconds: dict[str, float] = {}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +23,8 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Exit code 0, also when some runs failed; 2 when there is none."""
+    import dataclasses
+
     from sdpose.monitor import strict_json
     from sdpose.report.run_summary import run_folders, summarize
 

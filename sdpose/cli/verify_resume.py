@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +28,8 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Exit code 0 when the runs are identical, 1 when they are not."""
+    import tempfile
+
     from sdpose.config.settings import load_settings
     from sdpose.errors import SdposeError
     from sdpose.verify import verify_resume
