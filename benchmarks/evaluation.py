@@ -89,7 +89,7 @@ def ratios(*, quick: bool) -> list[Ratio]:
 
 def measure(*, quick: bool, threads: int, data: Path) -> list[Ratio]:
     """`ratios` with a choice of threads and data."""
-    num_persons, rounds = (BATCH, 1) if quick else (3 * BATCH, 3)
+    num_persons, rounds = (BATCH, 1) if quick else (4 * BATCH, 3)
     found = [whole_pass(data, num_persons=num_persons, rounds=rounds, threads=threads)]
     if (data / "coco_val2017_eval").is_dir():
         found.append(host_part(data, share=0.1 if quick else 1.0, rounds=1 if quick else 3))
