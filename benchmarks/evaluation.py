@@ -10,7 +10,7 @@ same weights and the same persons, and AP must be the same.
 What the host does after the network is measured again at COCO's size: 5,000 images, 22,000 boxes, from real
 annotations and boxes with drawn poses (`ap_noise.py`).
 
-    python -m benchmarks.evaluation [--quick] [--threads 1] [--data ../shared/data]
+    python -m benchmarks.evaluation [--quick] [--threads 1] [--data ../shared/data] [--stages]
 
 Each side runs in a process of its own. `--threads 1` counts processor time, so that other work does not count. Without
 the shared data, drawn people are evaluated and the second part is left out.
@@ -68,7 +68,14 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--data", type=Path, default=DATA)
+    parser.add_argument(
+        "--stages", action="store_true", help="only where the host's time goes at COCO's size"
+    )
     args = parser.parse_args()
+    if args.stages:
+        for name, spent_s in stages(args.data).items():
+            print(f"{name:<32}{spent_s:>6.2f} s")
+        return
     for ratio in measure(quick=args.quick, threads=args.threads, data=args.data):
         print(f"{ratio.name}: {ratio.value:.2f} [{ratio.low:.2f}, {ratio.high:.2f}]", end="")
         print(f" (aim {ratio.aim:g})" if ratio.aim is not None else "")
@@ -82,7 +89,7 @@ def ratios(*, quick: bool) -> list[Ratio]:
 
 def measure(*, quick: bool, threads: int, data: Path) -> list[Ratio]:
     """`ratios` with a choice of threads and data."""
-    num_persons, rounds = (BATCH, 1) if quick else (3 * BATCH, 3)
+    num_persons, rounds = (BATCH, 1) if quick else (4 * BATCH, 3)
     found = [whole_pass(data, num_persons=num_persons, rounds=rounds, threads=threads)]
     if (data / "coco_val2017_eval").is_dir():
         found.append(host_part(data, share=0.1 if quick else 1.0, rounds=1 if quick else 3))
@@ -347,8 +354,8 @@ def poses_at_size(data: Path, share: float = 1.0) -> tuple[PosePredictions, dict
     return PosePredictions.concatenate(parts), truth
 
 
-def stages(data: Path = DATA) -> dict[str, float]:
-    """Seconds of each stage of our host part at COCO's size, for the reader."""
+def stages(data: Path) -> dict[str, float]:
+    """Seconds of processor time of each stage of our host part at COCO's size."""
     predictions, truth = poses_at_size(data)
     spent: dict[str, float] = {}
 

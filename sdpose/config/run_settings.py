@@ -226,7 +226,7 @@ class RuntimeSettings(Section):
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     channels_last: bool | None = None
     tf32: bool = True
-    compile: bool | Literal["cuda-graphs"] = False
+    compile: Literal[False, True, "cuda-graphs"] = False
     rescue_minutes: NotNegativeFloat = 15.0
     limit_train_batches: Positive | None = None
 

@@ -90,8 +90,12 @@ class SDPose(nn.Module):
         return self.head.cycle_num
 
     def forward(self, images: Tensor) -> Tensor:
-        """Normalised images (B, 3, H, W) float -> heatmaps of cycle 1 (B, K, h, w). Only one cycle is run."""
-        return self.forward_cycles(images, num_cycles=1)[0].heatmaps
+        """Normalised images (B, 3, H, W) float -> heatmaps of cycle 1 (B, K, h, w).
+
+        Only one cycle is run, and its last block computes the keypoint tokens alone: `forward_cycles` gives the same
+        up to rounding.
+        """
+        return self.head.heatmaps(self.backbone(images))
 
     def forward_cycles(self, images: Tensor, num_cycles: int | None = None) -> list[CycleOutput]:
         """Normalised images (B, 3, H, W) float -> one output a cycle, the student before its teacher.
@@ -146,11 +150,7 @@ class MultiCycledTokenPose(nn.Module):
 
     def forward(self, features: Tensor, num_cycles: int) -> list[CycleOutput]:
         """Features (B, C, FH, FW) -> outputs of cycles 1 .. num_cycles."""
-        visual = self.embed_patches(features) + self.pos_embedding  # (B, P, D)
-        keypoints = self.keypoint_token.expand(visual.shape[0], -1, -1)  # (B, K, D)
-        tokens = self.dropout(torch.cat((keypoints, visual), dim=1))  # (B, T, D)
-        # Keypoint tokens have no position: zeros in front let one addition serve all tokens.
-        positions = F.pad(self.pos_embedding, (0, 0, self.num_keypoints, 0))  # (1, T, D)
+        tokens, positions = self.embed(features)
         outputs = []
         for _ in range(num_cycles):
             tokens = self.transformer_layer1(tokens, positions)
@@ -158,6 +158,19 @@ class MultiCycledTokenPose(nn.Module):
             heatmaps = self.mlp_head(keypoint_tokens).unflatten(2, self.heatmap_size_hw)  # (B, K, h, w)
             outputs.append(CycleOutput(heatmaps, keypoint_tokens, tokens[:, self.num_keypoints :]))
         return outputs
+
+    def heatmaps(self, features: Tensor) -> Tensor:
+        """Features (B, C, FH, FW) -> heatmaps of cycle 1 (B, K, h, w), without what only later cycles need."""
+        keypoint_tokens = self.transformer_layer1(*self.embed(features), self.num_keypoints)  # (B, K, D)
+        return self.mlp_head(keypoint_tokens).unflatten(2, self.heatmap_size_hw)  # (B, K, h, w)
+
+    def embed(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Features (B, C, FH, FW) -> tokens (B, T, D) before block 0, and their positions (1, T, D)."""
+        visual = self.embed_patches(features) + self.pos_embedding  # (B, P, D)
+        keypoints = self.keypoint_token.expand(visual.shape[0], -1, -1)  # (B, K, D)
+        tokens = self.dropout(torch.cat((keypoints, visual), dim=1))  # (B, T, D)
+        # Keypoint tokens have no position: zeros in front let one addition serve all tokens.
+        return tokens, F.pad(self.pos_embedding, (0, 0, self.num_keypoints, 0))
 
     def embed_patches(self, features: Tensor) -> Tensor:
         """Features (B, C, FH, FW) -> visual tokens (B, P, D), row-major over the patch grid.

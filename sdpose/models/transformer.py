@@ -21,35 +21,46 @@ class Transformer(nn.Module):
     def __init__(self, dim: int, depth: int, heads: int, mlp_dim: int, dropout: float = 0.0) -> None:
         super().__init__()
         self.layers = nn.ModuleList(
-            nn.Sequential(
+            Block(
                 Residual(PreNorm(dim, Attention(dim, heads, dropout))),
                 Residual(PreNorm(dim, FeedForward(dim, mlp_dim, dropout))),
             )
             for _ in range(depth)
         )
 
-    def forward(self, tokens: Tensor, positions: Tensor) -> Tensor:
+    def forward(self, tokens: Tensor, positions: Tensor, num_wanted: int | None = None) -> Tensor:
         """Tokens (B, T, D) and positions (1, T, D), zero where a token has none -> tokens (B, T, D).
 
-        Block 0 gets the tokens as they are (spec 2.4). `tokens` itself is never written to.
+        Block 0 gets the tokens as they are (spec 2.4). `tokens` itself is never written to. `num_wanted` W asks for the
+        first tokens only, (B, W, D): the last block then computes no others.
         """
+        last = len(self.layers) - 1
         for index, block in enumerate(self.layers):
             if index > 0:
                 # In place on the sum that the block before has just made; nobody else holds it.
                 tokens = tokens.add_(positions)
-            tokens = block(tokens)
+            tokens = block(tokens) if num_wanted is None or index < last else block(tokens, num_wanted)
         return tokens
 
 
+class Block(nn.Sequential):
+    """Attention, then feed-forward, each added to what it looks at; state dict keys "0." and "1."."""
+
+    def forward(self, tokens: Tensor, num_wanted: int | None = None) -> Tensor:
+        """(B, T, D) -> (B, T, D), or (B, W, D) of the first W tokens alone."""
+        attend, feed = self
+        return feed(attend(tokens) if num_wanted is None else attend(tokens, num_wanted))
+
+
 class Residual(nn.Module):
-    """x + fn(x)."""
+    """x + fn(x); with W wanted tokens, their part of it."""
 
     def __init__(self, fn: nn.Module) -> None:
         super().__init__()
         self.fn = fn
 
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.fn(x)
+    def forward(self, x: Tensor, num_wanted: int | None = None) -> Tensor:
+        return x + self.fn(x) if num_wanted is None else x[:, :num_wanted] + self.fn(x, num_wanted)
 
 
 class PreNorm(nn.Module):
@@ -60,8 +71,8 @@ class PreNorm(nn.Module):
         self.norm = nn.LayerNorm(dim)
         self.fn = fn
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.fn(self.norm(x))
+    def forward(self, x: Tensor, num_wanted: int | None = None) -> Tensor:
+        return self.fn(self.norm(x)) if num_wanted is None else self.fn(self.norm(x), num_wanted)
 
 
 class Attention(nn.Module):
@@ -73,13 +84,21 @@ class Attention(nn.Module):
         self.to_qkv = nn.Linear(dim, dim * 3, bias=False)
         self.to_out = nn.Sequential(nn.Linear(dim, dim), nn.Dropout(dropout))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, T, D) -> (B, T, D)."""
-        batch, num_tokens, dim = x.shape
-        qkv = self.to_qkv(x).view(batch, num_tokens, 3, self.heads, dim // self.heads)  # (B, T, 3, S, d)
-        query, key, value = qkv.transpose(1, 3).unbind(2)  # (B, S, T, d) each
-        out = F.scaled_dot_product_attention(query, key, value)  # (B, S, T, d), logits times d ** -0.5
-        return self.to_out(out.transpose(1, 2).reshape(batch, num_tokens, dim))
+    def forward(self, x: Tensor, num_wanted: int | None = None) -> Tensor:
+        """(B, T, D) -> (B, T, D), or (B, W, D): what the first W tokens take from all."""
+        query, key, value = self._project(x, num_wanted)  # (B, S, T or W, d), (B, S, T, d) twice
+        out = F.scaled_dot_product_attention(query, key, value)  # (B, S, T or W, d), logits times d ** -0.5
+        return self.to_out(out.transpose(1, 2).flatten(2))
+
+    def _project(self, x: Tensor, num_wanted: int | None) -> tuple[Tensor, Tensor, Tensor]:
+        heads = (self.heads, x.shape[2] // self.heads)
+        if num_wanted is None:
+            query, key, value = self.to_qkv(x).unflatten(2, (3, *heads)).transpose(1, 3).unbind(2)
+            return query, key, value
+        for_query, for_others = self.to_qkv.weight.tensor_split([x.shape[2]])  # (D, D), (2 D, D)
+        query = F.linear(x[:, :num_wanted], for_query).unflatten(2, heads).transpose(1, 2)
+        key, value = F.linear(x, for_others).unflatten(2, (2, *heads)).transpose(1, 3).unbind(2)
+        return query, key, value
 
 
 class FeedForward(nn.Module):

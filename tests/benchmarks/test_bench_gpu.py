@@ -16,6 +16,7 @@ from tiny_runs import write_config
 from benchmarks import gpu
 from benchmarks.gpu import Bench
 from sdpose.config.settings import load_settings
+from sdpose.errors import SdposeError
 
 
 @pytest.fixture
@@ -78,6 +79,12 @@ def test_evaluation_rates(bench: Bench) -> None:
         "ours, bf16, norms folded",
     ]
     assert lines[0].endswith("1.0x")
+
+
+def test_cuda_graphs_are_refused_on_the_cpu(bench: Bench) -> None:
+    settings = load_settings(bench.config, changes={"runtime.compile": "cuda-graphs"})
+    with pytest.raises(SdposeError, match=r"'cuda-graphs', which cpu cannot do; set runtime.compile=True"):
+        gpu.our_step(settings, bench)
 
 
 def test_the_verdict_on_precision() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import evaluation
+from benchmarks import decode, evaluation
 from benchmarks.plain_model import plain_cycles, plain_losses
 from benchmarks.side import Side, clock_of
 from sdpose.data.dataset import SampleKey
@@ -64,6 +64,16 @@ def test_a_pose_of_one_person(shared: Path) -> None:
     np.testing.assert_allclose(
         pose[0, :2], center + (np.array([10.5 / 48, 20.25 / 64]) - 0.5) * scale * 200, rtol=1e-5
     )
+
+
+def test_decoding_is_measured_row_by_row() -> None:
+    rows = list(decode.rows(num_persons=1, rounds=1))
+    assert [(row.maps, row.step) for row in rows if row.maps in ("trained", "un-flip and shift")] == [
+        ("trained", "unbiased"),
+        ("trained", "default"),
+        ("un-flip and shift", ""),
+    ]
+    assert all(row.ratio > 0 and len(row.rounds) == 1 for row in rows)
 
 
 def twice(value: int) -> object:

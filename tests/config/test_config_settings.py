@@ -112,6 +112,10 @@ MISTAKES = [
         "runtime.precision: got 'fp16', expected 'auto', 'fp32' or 'bf16'. Did you mean",
     ),
     (
+        "runtime = dict(compile='cuda_graphs')",
+        "runtime.compile: got 'cuda_graphs', expected False, True or 'cuda-graphs'. Did you mean 'cuda-graphs'?",
+    ),
+    (
         "monitor = dict(on_alert='stpo')",
         "monitor.on_alert: got 'stpo', expected 'warn', 'stop' or 'recover', or a dict of them. Did you mean 'stop'?",
     ),

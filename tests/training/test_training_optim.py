@@ -98,6 +98,31 @@ def test_moments_take_the_memory_format_of_the_model(fused: bool) -> None:
     assert torch.allclose(straight.conv.weight, turned.conv.weight, rtol=1e-6, atol=0)
 
 
+@pytest.mark.parametrize("of_gradient", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("of_moments", [torch.contiguous_format, torch.channels_last])
+def test_fused_adam_on_the_cpu_is_wrong_exactly_where_memory_formats_differ(
+    of_gradient: torch.memory_format, of_moments: torch.memory_format
+) -> None:
+    """Why it is not taken there. When torch mends it, this fails, and it may be taken."""
+
+    def stepped(fused: bool) -> torch.Tensor:
+        torch.manual_seed(0)
+        weight = torch.randn(4, 3, 3, 3).contiguous(memory_format=torch.channels_last).requires_grad_()
+        values = torch.randn(4, 3, 3, 3), torch.randn(4, 3, 3, 3), torch.rand(4, 3, 3, 3)
+        weight.grad = values[0].contiguous(memory_format=of_gradient)
+        first, second = (value.contiguous(memory_format=of_moments) for value in values[1:])
+        optimizer = torch.optim.Adam([weight], lr=0.1, fused=fused)
+        optimizer.state[weight] = {"step": torch.tensor(3.0), "exp_avg": first, "exp_avg_sq": second}
+        optimizer.step()
+        return weight.detach()
+
+    difference = (stepped(fused=True) - stepped(fused=False)).abs().max().item()
+    if of_gradient == of_moments == torch.channels_last:
+        assert difference < 1e-6
+    else:
+        assert difference > 1e-2
+
+
 def test_the_choice_of_kernel_is_this_machines_and_not_the_files() -> None:
     model, optimizer = trained(fused=True)
     state = optimizer_state(optimizer)
