@@ -45,6 +45,7 @@ class WatchedRun:
         self._log: tuple[int, TrainingLog] | None = None
         self._verdict: str | None = None
         self._found: tuple[Alert, ...] = ()
+        self._waits = True
         self._judged_version = -1
         self._judge_after = 0.0
         self._state = ""
@@ -58,11 +59,16 @@ class WatchedRun:
         changed |= state != self._state
         self._state = state
         self.version += changed
-        if not more and self._judge_if_due():
-            self.version += 1
-            self._judged_version = self.version
-            changed = True
+        self._waits = more
         return changed, more
+
+    def judge(self) -> bool:
+        """Judge what is new, of a long log not every time; whether the verdict is another one now."""
+        if self._waits or not self._judge_if_due():
+            return False
+        self.version += 1
+        self._judged_version = self.version
+        return True
 
     def log(self) -> TrainingLog:
         """What there is of it, of this moment."""
