@@ -53,7 +53,9 @@ class WatchedRun:
 
     def refresh(self, *, budget_s: float) -> tuple[bool, bool]:
         """Read what is new: (whether anything is, whether more waits to be read)."""
-        changed, more = self._source.refresh(budget_s=budget_s)
+        # Not while somebody looks: columns of one table must be of one length.
+        with self._lock:
+            changed, more = self._source.refresh(budget_s=budget_s)
         changed |= self._own and self._alerts.refresh()
         state = self._state_now()["state"]
         changed |= state != self._state
