@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,15 @@ from sdpose.monitor.readers.numbers import Mask
 # After its newest epoch: an evaluation comes behind all iterations of its epoch.
 EPOCH = 1e9
 _FEW = 1024
+
+
+class _Places(NamedTuple):
+    """Where the values of a series stand: `present` (rows,), the others (n,) of those rows."""
+
+    present: Mask
+    steps: Integers
+    epochs: Floats
+    rows: Integers
 
 
 class Columns:
@@ -88,17 +97,24 @@ class Columns:
 
     def series(self, steps: Integers) -> Iterator[Series]:
         """Every column as a series; `steps` (n,) are iterations since the start of the run."""
+        # Views where all rows have a value: cheap, and safe, because rows are only added behind them or taken off the
+        # end. The others are copies; columns that are absent in the same rows share their places.
+        whole = _Places(np.ones(self.num_rows, dtype=np.bool_), steps, self.epoch, self.row)
+        known = [whole]
         for name in self.names:
             present = self._present[name][: self.num_rows]
-            whole = bool(present.all())
-            # Views: cheap, and safe, because rows are only added behind them or taken off the end.
+            places = next((each for each in known if np.array_equal(each.present, present)), None)
+            if places is None:
+                places = _Places(present, steps[present], self.epoch[present], self.row[present])
+                known.append(places)
+            values = self._column(name) if places is whole else self._column(name)[present]
             yield Series(
                 name=name,
                 mode=self.mode,
-                values=self._column(name) if whole else self._column(name)[present],
-                steps=steps if whole else steps[present],
-                epochs=self.epoch if whole else self.epoch[present],
-                rows=self.row if whole else self.row[present],
+                values=values,
+                steps=places.steps,
+                epochs=places.epochs,
+                rows=places.rows,
             )
 
     def _column(self, name: str) -> Floats:

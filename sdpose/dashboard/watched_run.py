@@ -45,6 +45,7 @@ class WatchedRun:
         self._log: tuple[int, TrainingLog] | None = None
         self._verdict: str | None = None
         self._found: tuple[Alert, ...] = ()
+        self._waits = True
         self._judged_version = -1
         self._judge_after = 0.0
         self._state = ""
@@ -52,17 +53,24 @@ class WatchedRun:
 
     def refresh(self, *, budget_s: float) -> tuple[bool, bool]:
         """Read what is new: (whether anything is, whether more waits to be read)."""
-        changed, more = self._source.refresh(budget_s=budget_s)
+        # Not while somebody looks: columns of one table must be of one length.
+        with self._lock:
+            changed, more = self._source.refresh(budget_s=budget_s)
         changed |= self._own and self._alerts.refresh()
         state = self._state_now()["state"]
         changed |= state != self._state
         self._state = state
         self.version += changed
-        if not more and self._judge_if_due():
-            self.version += 1
-            self._judged_version = self.version
-            changed = True
+        self._waits = more
         return changed, more
+
+    def judge(self) -> bool:
+        """Judge what is new, of a long log not every time; whether the verdict is another one now."""
+        if self._waits or not self._judge_if_due():
+            return False
+        self.version += 1
+        self._judged_version = self.version
+        return True
 
     def log(self) -> TrainingLog:
         """What there is of it, of this moment."""

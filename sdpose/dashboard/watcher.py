@@ -59,9 +59,16 @@ class Watcher:
             changed |= new
             waiting |= more
         if changed:
-            for listener in tuple(self._listeners):
-                listener()
+            self._tell()
+        # Behind the news: of a million rows it takes as long as a new one may take to be on the page.
+        judged = [not self._stop.is_set() and run.judge() for run in self.runs.values()]
+        if any(judged):
+            self._tell()
         return waiting
+
+    def _tell(self) -> None:
+        for listener in tuple(self._listeners):
+            listener()
 
     def listen(self, listener: Callable[[], object]) -> Callable[[], None]:
         """Call `listener`, in the watching thread, whenever something is new; returns what ends that."""
@@ -81,8 +88,7 @@ class Watcher:
     def end(self) -> None:
         """Tell the thread and all who listen that it is over; returns at once."""
         self._stop.set()
-        for listener in tuple(self._listeners):
-            listener()
+        self._tell()
 
     def stop(self) -> None:
         """End watching; returns when the thread has ended."""

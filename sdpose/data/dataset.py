@@ -25,6 +25,9 @@ from sdpose.data.photometric import distort
 from sdpose.data.reach import image_rectangles, reach
 from sdpose.geometry import affine_matrix, apply_affine, box_to_center_scale
 
+# The grey of what a pack leaves out of an image.
+_NOT_PACKED = 127
+
 
 class SampleKey(NamedTuple):
     """Which sample: the epoch, from 0, decides the random numbers; the index is the row in the table."""
@@ -115,9 +118,22 @@ class PoseDataset(Dataset[Sample]):
         return len(self.persons)
 
     def photograph(self, row: int) -> tuple[NDArray[np.uint8] | None, str | None]:
-        """A whole image of the table (H, W, 3) in BGR, with or without a pack; or None and what is wrong with it."""
+        """A whole image of the table (H, W, 3) in BGR, or None and what is wrong with it.
+
+        Where a pack came without its photographs: what lies in the pack; the rest is grey.
+        """
         picture, problem = self._photographs.read(row)
-        return None if picture is None else picture.pixels, problem
+        if picture is None and self._images is not self._photographs:
+            picture, _ = self._images.read(row)
+        if picture is None:
+            return None, problem
+        if picture.is_whole:
+            return picture.pixels, None
+        width, height = picture.size_wh
+        image = np.full((height, width, 3), _NOT_PACKED, np.uint8)
+        rows, columns = picture.pixels.shape[:2]
+        image[picture.top : picture.top + rows, picture.left : picture.left + columns] = picture.pixels
+        return image, None
 
     def __getitem__(self, key: SampleKey) -> Sample:
         width, height = self.image_size_wh

@@ -136,6 +136,23 @@ def test_batches_do_not_depend_on_workers_and_can_be_resumed(
     assert all(torch.equal(a.images, b.images) for a, b in zip(evaluated, plainly, strict=True))
 
 
+def test_without_its_photograph_a_pack_gives_what_lies_in_it_on_grey(tmp_path: Path) -> None:
+    value = small_people()
+    ann_file, images = write_annotations(tmp_path, value), write_images(tmp_path, value)
+    plain = make(ann_file, images)
+    packed = make(ann_file, images, pack=pack_of(plain, tmp_path / "pack"))
+    whole = plain.photograph(3)[0]
+    Path(plain.table.image_paths[3]).unlink()
+    part = packed.photograph(3)[0]
+    assert whole is not None and part is not None
+    assert whole.shape == part.shape == (300, 400, 3)
+    left_out = (part == 127).all(2)
+    assert (part[~left_out] == whole[~left_out]).all()
+    assert 0.1 < left_out.mean() < 0.9
+    (Path(plain.table.image_paths[4])).unlink()
+    assert plain.photograph(4) == (None, f"{plain.table.image_paths[4]}: the file is missing")
+
+
 def test_a_pack_needs_no_photographs_and_can_be_moved(small: tuple[Path, Path], tmp_path: Path) -> None:
     plain = make(*small)
     keys = [SampleKey(0, index) for index in range(len(plain))]
