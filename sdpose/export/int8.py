@@ -141,7 +141,7 @@ class _Calibration:
 
     def __init__(self, trained: TrainedModel, facts: ModelFacts, crops: Tensor) -> None:
         self._trained, self._facts = trained, facts
-        self._batches: Iterator[Tensor] = iter(crops.split(_CALIBRATION_BATCH))
+        self._batches = equal_batches(crops, _CALIBRATION_BATCH)
 
     @torch.inference_mode()
     def get_next(self) -> dict[str, np.ndarray] | None:
@@ -152,6 +152,14 @@ class _Calibration:
         if self._facts.takes == "crops":
             return {"crops": batch.numpy()}
         return {"images": self._trained.normalize(batch).contiguous().numpy()}
+
+
+def equal_batches(crops: Tensor, size: int) -> Iterator[Tensor]:
+    """All N crops in batches of min(size, N): onnxruntime stacks what it sees of them. The last may repeat some crops."""
+    size = min(size, len(crops))
+    for end in range(size, len(crops) + size, size):
+        end = min(end, len(crops))
+        yield crops[end - size : end]
 
 
 def _left_out(model: Any, recipe: Recipe) -> list[Any]:

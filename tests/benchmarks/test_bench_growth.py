@@ -18,7 +18,10 @@ from benchmarks.startup import (
     timed_step,
 )
 
-LOG_LINE = "Epoch [1][1/1]\tlr: 1.000e-06, eta: 0:00:00, time: 7.516, data_time: 0.493, heatmap_loss: 0.1145, loss: 0.1148"
+LOG_LINE = (
+    "Epoch [1][1/1]\tlr: 1.000e-06, eta: 0:00:00, time: 7.516, data_time: 0.493, "
+    "heatmap_loss: 0.1145, loss: 0.1148"
+)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import torch
 
 from sdpose.cli.main import main
 from sdpose.export import job
-from sdpose.export.int8 import RECIPES, WEIGHT_LIMIT, largest_weight, quantised
+from sdpose.export.int8 import RECIPES, WEIGHT_LIMIT, equal_batches, largest_weight, quantised
 from sdpose.export.people import People, crops_of_folder, crops_of_people
 from sdpose.predict.onnx_network import OnnxNetwork
 from sdpose.trained_model import TrainedModel
@@ -110,7 +110,7 @@ def test_int8_that_loses_too_much_is_refused_with_what_was_tried(
 def test_int8_weights_cannot_saturate_on_any_cpu(
     demo: TrainedModel, people: People, plain_file: bytes, recipe: object
 ) -> None:
-    crops = crops_of_people(people, 16)
+    crops = crops_of_people(people, 13)  # no whole number of batches
     network = OnnxNetwork(plain_file)
     content = quantised(plain_file, demo, network.facts, crops, recipe)  # type: ignore[arg-type]
     assert 0 < largest_weight(content) <= WEIGHT_LIMIT
@@ -120,6 +120,15 @@ def test_int8_weights_cannot_saturate_on_any_cpu(
     with torch.inference_mode():
         difference = (int8(crops) - network(crops)).abs()
     assert 0 < difference.mean() < 0.02
+
+
+@pytest.mark.parametrize(("num", "batches"), [(1, [[0]]), (3, [[0, 1, 2]]), (6, [[0, 1, 2], [3, 4, 5]])])
+def test_calibration_sees_every_crop_in_batches_of_one_size(num: int, batches: list[list[int]]) -> None:
+    assert [batch.tolist() for batch in equal_batches(torch.arange(num), 3)] == batches
+
+
+def test_the_last_calibration_batch_repeats_crops_rather_than_being_smaller() -> None:
+    assert [batch.tolist() for batch in equal_batches(torch.arange(5), 3)] == [[0, 1, 2], [2, 3, 4]]
 
 
 def test_calibration_crops_come_from_a_folder_with_boxes(demo: TrainedModel, people: People) -> None:
