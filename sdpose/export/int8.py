@@ -155,7 +155,7 @@ class _Calibration:
 
 
 def equal_batches(crops: Tensor, size: int) -> Iterator[Tensor]:
-    """All N crops in batches of min(size, N): onnxruntime stacks what it sees of them. The last may repeat some crops."""
+    """All N crops in batches of min(size, N), since onnxruntime stacks what it sees; the last may repeat some."""
     size = min(size, len(crops))
     for end in range(size, len(crops) + size, size):
         end = min(end, len(crops))
