@@ -372,6 +372,7 @@ def test_waiting_for_data_gets_the_guides_more_workers() -> None:
     assert alert.actions[0] == (
         "데이터 로더 워커 증가: workers_per_gpu 2 -> 4 (--cfg-options data.workers_per_gpu=4)"
     )
+    assert alert.actions[2] == "학습 전에 이미지를 한 번만 디코딩: sdpose data pack configs/x.py"
 
 
 @pytest.mark.parametrize(

@@ -71,6 +71,7 @@ FEW_WORKERS = Phrase(
 SLOW_DISK = Phrase("The disk or network the pictures lie on is slow", "이미지가 있는 disk나 network가 느림")
 MORE_WORKERS = Phrase("More data loader workers", "데이터 로더 워커 증가", guide=True)
 MEASURE_WORKERS = Phrase("Let the best number be measured", "최적의 worker 수 측정")
+PACK = Phrase("Decode the photographs once, before the training", "학습 전에 이미지를 한 번만 디코딩")
 LOCAL_COPY = Phrase(
     "Copy the pictures to a local disk, or store them smaller", "이미지를 local disk로 복사하거나 작게 저장"
 )
@@ -100,6 +101,7 @@ def data_starvation(case: Case) -> Advice:
         actions=changes.present(
             None if enough else case.act(MORE_WORKERS, more),
             case.act(MEASURE_WORKERS, changes.check(case, "loader")) if case.is_ours else None,
+            case.act(PACK, f"sdpose data pack {case.facts.config_path}") if case.is_ours else None,
             case.say(LOCAL_COPY),
         ),
     )
