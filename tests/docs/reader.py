@@ -17,6 +17,7 @@ import pytest
 from excused import EXCUSED, EXIT_CODES, SMALLER_WORDS, starts_with
 from page_text import (
     OF_THE_SHELL,
+    REPOSITORY,
     Block,
     Command,
     commands_of,
@@ -170,4 +171,12 @@ def beginning(line: str) -> str:
 def environment() -> dict[str, str]:
     """English, one thread, the Python of this test first on the path, and this checkout's package."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    return {**os.environ, "PATH": path, "LC_ALL": "C.UTF-8", "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
+    return {
+        **os.environ,
+        "PATH": path,
+        # Before the sandbox's folder sdpose, which holds weights alone and would pass for a package.
+        "PYTHONPATH": str(REPOSITORY),
+        "LC_ALL": "C.UTF-8",
+        "OMP_NUM_THREADS": "1",
+        "PYTHONUNBUFFERED": "1",
+    }

@@ -118,7 +118,8 @@ def lay_out(folder: Path, prepared: Prepared) -> None:
     (folder / "sdpose" / "weights").symlink_to(REPOSITORY / "sdpose" / "weights")
     (folder / "data").mkdir()
     for name in ("coco", "synthetic"):
-        (folder / "data" / name).symlink_to(prepared.people)
+        # A copy: what a page writes beside the images is no other page's.
+        shutil.copytree(prepared.people, folder / "data" / name)
 
 
 # --- What commands name ---------------------------------------------------------------------------------------------
