@@ -26,6 +26,7 @@ import numpy as np
 
 from sdpose.data.folder_lock import locked
 from sdpose.data.images import decode
+from sdpose.data.own_folder import clear, is_ours
 from sdpose.data.pack import (
     FORMAT,
     INDEX,
@@ -130,19 +131,8 @@ def _plan(contents: Contents) -> dict[str, Any]:
 
 def _is_there(folder: Path, plan: Mapping[str, Any]) -> bool:
     """Whether this very pack was made before. Refuses a folder with anything else in it."""
-    if not folder.exists():
+    if not is_ours(folder, stamp=STAMP, entries=_ENTRIES, what="pack", command="sdpose data pack"):
         return False
-    if not folder.is_dir():
-        raise SdposeError(f"{folder} is a file; expected a folder for the pack, choose another --out")
-    names = {entry.name for entry in folder.iterdir()}
-    if not names:
-        return False
-    if STAMP not in names or names - _ENTRIES:
-        foreign = sorted(names - _ENTRIES) or sorted(names)
-        raise SdposeError(
-            f"{folder} holds files that `sdpose data pack` did not write ({', '.join(foreign[:3])}); nothing was "
-            "touched, choose another --out or empty the folder yourself"
-        )
     stamp = read_stamp(folder)
     if any(stamp.get(key) != plan[key] for key in ("images", "rectangles", "images_a_part")):
         raise SdposeError(
@@ -187,11 +177,7 @@ def _begin(building: Path, plan: Mapping[str, Any]) -> None:
                 return
         except (OSError, ValueError):
             pass
-        if {entry.name for entry in building.iterdir()} - _ENTRIES:
-            raise SdposeError(
-                f"{building} is in the way and holds files that are not ours; move it elsewhere"
-            )
-        shutil.rmtree(building)
+        clear(building, _ENTRIES)
     (building / PARTS).mkdir(parents=True)
     _write(building / _PLAN, json.dumps(plan).encode())
 

@@ -175,6 +175,14 @@ def test_a_folder_that_is_not_ours_is_refused_and_kept(tmp_path: Path, foreign: 
     assert path.read_text() == "mine"
 
 
+def test_a_set_with_a_pack_beside_its_images_is_left_alone(tmp_path: Path) -> None:
+    make(tmp_path / "set")
+    (tmp_path / "set" / "train2017.pack").mkdir()
+    (tmp_path / "set" / ".train2017.pack.lock").write_text("")
+    assert make(tmp_path / "set").cached
+    assert (tmp_path / "set" / "train2017.pack").is_dir()
+
+
 def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "set").write_text("mine")
     with pytest.raises(SdposeError, match="is a file"):

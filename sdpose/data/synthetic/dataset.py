@@ -13,7 +13,6 @@ import hashlib
 import json
 import multiprocessing
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
@@ -25,6 +24,7 @@ import cv2
 import numpy as np
 
 from sdpose.data.folder_lock import locked
+from sdpose.data.own_folder import clear, is_ours
 from sdpose.data.synthetic.coco_records import (
     annotation_file,
     detection_records,
@@ -39,7 +39,15 @@ from sdpose.errors import SdposeError
 VERSION = 1
 STAMP = "synthetic.json"
 DETECTION_FILE = "COCO_val2017_detections_AP_H_56_person.json"
-_ENTRIES = {"annotations", "train2017", "val2017", "person_detection_results", "preview.jpg", STAMP}
+_ENTRIES = {
+    *("annotations", "train2017", "val2017", "person_detection_results", "preview.jpg", STAMP),
+    # `sdpose data pack` writes beside the images by default; a set that is made anew takes its packs with it.
+    *(
+        name
+        for split in ("train", "val")
+        for name in (f"{split}2017.pack", f".{split}2017.pack.lock", f".{split}2017.pack.partial")
+    ),
+}
 _JPEG_QUALITY = 92
 _CHUNK = 16
 _SPLITS = ("train", "val")
@@ -121,19 +129,8 @@ def _check(settings: _Settings, num_workers: int) -> None:
 
 def _find(out_dir: Path, settings: _Settings) -> DatasetSummary | None:
     """The set already there, whole and with these settings, or None. Refuses a folder that is not ours."""
-    if not out_dir.exists():
+    if not is_ours(out_dir, stamp=STAMP, entries=_ENTRIES, what="data set", command="sdpose data synth"):
         return None
-    if not out_dir.is_dir():
-        raise SdposeError(f"{out_dir} is a file; expected a folder for the data set, choose another --out")
-    names = {entry.name for entry in out_dir.iterdir()}
-    if not names:
-        return None
-    if STAMP not in names or names - _ENTRIES:
-        foreign = sorted(names - _ENTRIES) or sorted(names)
-        raise SdposeError(
-            f"{out_dir} holds files that `sdpose data synth` did not write ({', '.join(foreign[:3])}); "
-            "nothing was touched, choose another --out or empty the folder yourself"
-        )
     try:
         stamp = json.loads((out_dir / STAMP).read_text())
         if stamp["settings"] != _plain(settings) or not _is_whole(out_dir, stamp):
@@ -167,7 +164,7 @@ def _make(
 ) -> DatasetSummary:
     partial_dir, old_dir = (out_dir.with_name(f".{out_dir.name}.{word}") for word in ("partial", "old"))
     for leftover in (partial_dir, old_dir):
-        _clear(leftover)
+        clear(leftover, _ENTRIES)
     for folder in ("annotations", "train2017", "val2017", "person_detection_results"):
         (partial_dir / folder).mkdir(parents=True)
     # Marked as ours from the first moment, so that a later run may clear it away.
@@ -197,16 +194,8 @@ def _make(
     if out_dir.exists():
         out_dir.rename(old_dir)
     partial_dir.rename(out_dir)
-    _clear(old_dir)
+    clear(old_dir, _ENTRIES)
     return DatasetSummary(out_dir, **counts, cached=False)
-
-
-def _clear(folder: Path) -> None:
-    """Removes a folder that an earlier run of ours left behind."""
-    if folder.exists():
-        if {entry.name for entry in folder.iterdir()} - _ENTRIES:
-            raise SdposeError(f"{folder} is in the way and holds files that are not ours; move it elsewhere")
-        shutil.rmtree(folder)
 
 
 def _draw_all(
