@@ -19,9 +19,10 @@ from sdpose.monitor import RunFacts
 
 @pytest.fixture
 def short_recipes(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Four iterations an epoch, a handful of people, one thread."""
+    """Four iterations of four samples an epoch, a handful of people, one thread."""
     for name, recipe in RECIPES.items():
-        monkeypatch.setitem(RECIPES, name, dataclasses.replace(recipe, epoch_length=4))  # type: ignore[arg-type]
+        short = dataclasses.replace(recipe, epoch_length=4, batch_size=4)
+        monkeypatch.setitem(RECIPES, name, short)  # type: ignore[arg-type]
     monkeypatch.setattr(people, "NUM_TRAIN_IMAGES", 20)
     monkeypatch.setattr(people, "NUM_VAL_IMAGES", 3)
     before = torch.get_num_threads()

@@ -11,7 +11,7 @@ from tiny_runs import REPOSITORY, differences, json_log, log_text
 from sdpose.cli.main import main
 
 CONFIG = REPOSITORY / "configs/body/2d_kpt_sview_rgb_img/sdpose/coco/sdpose_t_coco_256x192.py"
-NUM_VAL_IMAGES = 6
+NUM_VAL_IMAGES = 3
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def options(shared: Path, tmp_path: Path) -> list[str]:
     return [
         *chosen,
         "total_epochs=2",
-        "data.samples_per_gpu=4",
+        "data.samples_per_gpu=2",
         "data.workers_per_gpu=1",
         "runtime.limit_train_batches=2",
         "log_config.interval=1",
