@@ -68,11 +68,12 @@ def run_pack(args: argparse.Namespace) -> int:
     from sdpose.assemble.data import pack_contents
     from sdpose.cli.console import JobConsole
     from sdpose.config.settings import load_settings
+    from sdpose.data.pack import usual_folder
     from sdpose.data.packing import make_pack
 
     settings = load_settings(args.config, cfg_options=args.cfg_options, data_root=args.data_root)
     images = Path(getattr(settings.data, args.split).img_prefix)
-    out = args.out or images.with_name(f"{images.name}.pack")
+    out = args.out or usual_folder(images)
     workers = len(os.sched_getaffinity(0)) if args.workers is None else args.workers
     started_at = time.monotonic()
     with JobConsole() as console:

@@ -14,6 +14,11 @@ def locked(folder: Path) -> Iterator[None]:
 
     The lock file stays: deleting it would let two processes hold two locks.
     """
-    with open(folder.with_name(f".{folder.name}.lock"), "w") as handle:
+    with open(lock_file(folder), "w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
+
+
+def lock_file(folder: Path) -> Path:
+    """What `locked` leaves beside `folder`."""
+    return folder.with_name(f".{folder.name}.lock")

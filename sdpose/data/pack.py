@@ -247,6 +247,11 @@ def num_paged(num_bytes: Any) -> Any:
     return -(-num_bytes // PAGE) * PAGE
 
 
+def usual_folder(images: Path) -> Path:
+    """Where the pack of the images in a folder lies unless the user says otherwise: beside it."""
+    return images.with_name(f"{images.name}.pack")
+
+
 def partial_folder(folder: Path) -> Path:
     """Where a pack lies while it is made."""
     return folder.with_name(f".{folder.name}.partial")

@@ -23,8 +23,9 @@ from typing import Any
 import cv2
 import numpy as np
 
-from sdpose.data.folder_lock import locked
+from sdpose.data.folder_lock import lock_file, locked
 from sdpose.data.own_folder import clear, is_ours
+from sdpose.data.pack import partial_folder, usual_folder
 from sdpose.data.synthetic.coco_records import (
     annotation_file,
     detection_records,
@@ -43,9 +44,9 @@ _ENTRIES = {
     *("annotations", "train2017", "val2017", "person_detection_results", "preview.jpg", STAMP),
     # `sdpose data pack` writes beside the images by default; a set that is made anew takes its packs with it.
     *(
-        name
-        for split in ("train", "val")
-        for name in (f"{split}2017.pack", f".{split}2017.pack.lock", f".{split}2017.pack.partial")
+        path.name
+        for pack in map(usual_folder, (Path("train2017"), Path("val2017")))
+        for path in (pack, lock_file(pack), partial_folder(pack))
     ),
 }
 _JPEG_QUALITY = 92
