@@ -120,6 +120,11 @@ def test_accuracy_divides_x_by_rows_and_y_by_columns(found_xy: tuple[int, int], 
     assert pose_accuracy([cycle(peak(found_xy))], target, weight).item() == accuracy
 
 
+def test_accuracy_counts_every_joint_of_some_weight() -> None:
+    target, found = peak((5, 5), (5, 5)), peak((40, 5), (5, 5))
+    assert pose_accuracy([cycle(found)], target, torch.tensor([[[0.1], [0.1]]])).item() == 0.5
+
+
 @pytest.mark.parametrize(("num_cycles", "judged"), [(1, 0), (2, 0), (3, 1), (4, 2)])
 def test_accuracy_judges_the_last_cycle_but_one(num_cycles: int, judged: int) -> None:
     target, weight = peak((5, 5)), torch.ones(1, 1, 1)
