@@ -70,6 +70,18 @@ def corners(rng: np.random.RandomState) -> np.ndarray:
     return maps
 
 
+def holes(rng: np.random.RandomState) -> np.ndarray:
+    """(8, 17, 64, 48) wide blobs with a deep hole aslant of the peak: of the 13 blurred cells that the differences
+    read, only the one towards the hole falls below zero."""
+    y, x = np.mgrid[:64, :48]
+    maps = np.zeros((8, 17, 64, 48))
+    for i, j in np.ndindex(8, 17):
+        mu, side = rng.uniform([20, 20], [28, 44]).round(), rng.choice([-3, 3], 2)
+        maps[i, j] = np.exp(-((x - mu[0]) ** 2 + (y - mu[1]) ** 2) / 18)
+        maps[i, j, int(mu[1]) + side[1], int(mu[0]) + side[0]] -= rng.uniform(44, 51)
+    return maps.astype(np.float32)
+
+
 MAPS = {
     "clean blobs": lambda rng: noisy_gaussians(rng, 0.0),
     "trained": lambda rng: noisy_gaussians(rng, 0.005),
@@ -80,6 +92,7 @@ MAPS = {
     "all negative": lambda rng: -rng.uniform(0, 1, (8, 17, 64, 48)).astype(np.float32),
     "mostly negative": lambda rng: rng.uniform(-1, 0.002, (8, 17, 64, 48)).astype(np.float32),
     "bright cells on borders": corners,
+    "deep holes": holes,
 }
 
 
