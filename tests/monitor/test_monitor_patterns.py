@@ -141,7 +141,7 @@ def test_a_slow_but_sure_fall_is_learning() -> None:
 
 
 def test_a_loss_that_goes_up_and_down_is_not_stuck() -> None:
-    assert find_no_learning(1 + 0.25 * np.sin(np.linspace(0, 4 * np.pi, 80))) is None
+    assert find_no_learning(1 + 0.25 * np.cos(np.linspace(0, 4 * np.pi, 80))) is None
 
 
 def test_collapse() -> None:
