@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,8 +56,3 @@ class Curve:
 def is_straight(curve: Curve, most: float = 0.1) -> bool:
     """Whether a line passes within `most` of every point."""
     return curve.worst_miss <= most
-
-
-def per_size(x: Sequence[float], y: Sequence[float]) -> tuple[float, ...]:
-    """The cost of one at each size."""
-    return tuple(b / a for a, b in zip(x, y, strict=True))

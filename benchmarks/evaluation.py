@@ -50,11 +50,12 @@ from sdpose.data.synthetic import make_dataset
 from sdpose.evaluation.coco_ap import score_results
 from sdpose.evaluation.inference import PosePredictions, predict_batches
 from sdpose.evaluation.noise import Evaluation
-from sdpose.evaluation.results import to_coco_results, write_results
+from sdpose.evaluation.results import save_results, to_coco_results
 from sdpose.geometry import box_to_center_scale
 from sdpose.models import ImageNormalizer, SDPose, create_model
 from sdpose.models.fuse import fuse_batch_norm
 from sdpose.skeleton import COCO17
+from sdpose.training.atomic_file import write_atomically
 
 DATA = Path(os.environ.get("SDPOSE_SHARED") or Path(__file__).parents[2] / "shared") / "data"
 SIZE_WH = (192, 256)
@@ -180,7 +181,7 @@ def our_host_part(predictions: PosePredictions, truth: dict[str, Any]) -> float:
     """From poses to the results file and AP with everything that is kept of an evaluation."""
     results = to_coco_results(predictions, sigmas=COCO17.sigmas)
     with tempfile.TemporaryDirectory() as folder:
-        write_results(Path(folder) / "result_keypoints.json", results)
+        write_atomically(Path(folder) / "result_keypoints.json", lambda file: save_results(file, results))
     scores = score_results(truth, results, COCO17.sigmas)
     return scores.metrics["AP"]
 
@@ -369,7 +370,7 @@ def stages(data: Path) -> dict[str, float]:
     results = timed("rescoring and suppression", lambda: to_coco_results(predictions, sigmas=COCO17.sigmas))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "results.json"
-        timed("results file", lambda: write_results(path, results))
+        timed("results file", lambda: write_atomically(path, lambda file: save_results(file, results)))
         (Path(folder) / "truth.json").write_text(json.dumps(truth))
         scores = timed(
             "AP, reading the annotations",

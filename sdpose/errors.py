@@ -13,6 +13,11 @@ class SdposeError(Exception):
     """
 
 
+def first_line(error: BaseException) -> str:
+    """What an error says, without its further lines; its type where it says nothing."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """`" Did you mean 'x'?"` for the closest of `known`, or an empty string when nothing is close."""
     matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -18,10 +19,10 @@ from sdpose.evaluate import EvaluationOutcome, Evaluator
 from sdpose.evaluation.analysis import analyse, analysis_lines
 from sdpose.evaluation.coco_ap import score_results
 from sdpose.evaluation.inference import PosePredictions
-from sdpose.evaluation.results import write_results
+from sdpose.evaluation.results import save_results
 from sdpose.models.fuse import fuse_batch_norm
 from sdpose.models.weights import load_model_weights
-from sdpose.picture import write_comparison
+from sdpose.picture import require_picture_name, write_comparison
 from sdpose.training.atomic_file import write_atomically
 from sdpose.training.checkpoint import load_checkpoint
 from sdpose.training.distributed import World, init_from_environment
@@ -70,6 +71,11 @@ def _evaluate_checkpoint(
     checkpoint = load_checkpoint(options.checkpoint)
     model = build_model(settings, pretrained=False)
     load_model_weights(model, checkpoint.state_dict, source=str(options.checkpoint))
+    work_dir = options.work_dir or Path(settings.work_dir)
+    path = work_dir / "result_keypoints.json"
+    _require_places({"--work-dir": path, "--out": options.raw_output, "--picture": options.picture})
+    if options.picture is not None:
+        require_picture_name(options.picture)
     machine = choose_machine(settings, world.device)
     show = console.evaluation if world.is_main else lambda done, total: None
     evaluator = Evaluator(settings, options.split, world, machine, show)
@@ -85,15 +91,7 @@ def _evaluate_checkpoint(
         return None
     for note in outcome.notes:
         console.line(f"WARNING: {note}")
-    work_dir = options.work_dir or Path(settings.work_dir)
-    path = work_dir / "result_keypoints.json"
-    try:
-        work_dir.mkdir(parents=True, exist_ok=True)
-        write_results(path, outcome.results)
-    except OSError as error:
-        raise SdposeError(
-            f"cannot write {path}: {error.strerror}; name another folder with --work-dir"
-        ) from error
+    write_atomically(path, lambda file: save_results(file, outcome.results))
     console.line(f"{len(outcome.results)} poses written to {path}")
     if outcome.noise and outcome.scene is not None:
         ap, low, high = outcome.metrics["AP"], outcome.noise["AP_low"], outcome.noise["AP_high"]
@@ -114,6 +112,18 @@ def _evaluate_checkpoint(
         write_comparison(options.picture, evaluator.data.table, outcome.results, evaluator.skeleton)
         console.line(f"picture of predictions beside the truth: {options.picture}")
     return outcome
+
+
+def _require_places(wanted: Mapping[str, Path | None]) -> None:
+    """Make the folders of what the options name. What cannot be is told now, and not after the evaluation."""
+    for option, path in wanted.items():
+        try:
+            if path is not None:
+                path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise SdposeError(
+                f"cannot write {path}: {error.strerror}; give {option} another place"
+            ) from error
 
 
 def _analyse(outcome: EvaluationOutcome, evaluator: Evaluator, path: Path, console: EvaluateConsole) -> None:
@@ -145,5 +155,4 @@ def _write_raw(path: Path, predictions: PosePredictions) -> None:
         "image_ids": predictions.image_ids.tolist(),
         "bbox_ids": predictions.bbox_ids.tolist(),
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, lambda file: file.write(json.dumps(content).encode()))

@@ -36,7 +36,8 @@ def write_comparison(
 ) -> None:
     """Write a sheet of `num_images` images, spread evenly from the worst mean OKS to the best, as PNG or JPEG.
 
-    `results` are in COCO's form. Raises SdposeError when there is nothing to show or the file cannot be written.
+    `results` are in COCO's form; the folder of `path` exists. Raises SdposeError when there is nothing to show or the
+    file cannot be written.
     """
     content = json.loads(Path(table.ann_file).read_text(encoding="utf-8"))
     people: dict[int, list[FittedPerson]] = defaultdict(list)
@@ -65,8 +66,14 @@ def write_comparison(
         titles=[image_path.name for image_path in paths],
         heading=heading or f"predictions (left) and truth (right), worst to best of {len(judged)} images",
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if not cv2.imwrite(str(path), sheet):
+    require_picture_name(path)
+    _, encoded = cv2.imencode(path.suffix, sheet)
+    write_atomically(path, lambda file: file.write(encoded.tobytes()))
+
+
+def require_picture_name(path: Path) -> None:
+    """Raise SdposeError for a name that does not say which kind of picture it is to be."""
+    if not cv2.haveImageWriter(path.name):
         raise SdposeError(f"cannot write the picture {path}; choose a name that ends with .png or .jpg")
 
 

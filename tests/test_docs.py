@@ -33,7 +33,7 @@ OTHER_COMMANDS = {"source", "export", *OF_THE_SHELL}
 
 @pytest.mark.parametrize("page", PAGES, ids=page_id)
 def test_every_command_parses(page: Path) -> None:
-    targets = re.findall(r"^(\w+):", (REPOSITORY / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    targets = re.findall(r"^([\w-]+):", (REPOSITORY / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
     for words in (without_surroundings(command.words()) for command in page_commands(page)):
         if not words:
             continue

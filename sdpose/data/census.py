@@ -22,7 +22,6 @@ class Census:
 
     num_images: int
     num_images_without_person: int
-    num_annotations: int
     num_crowd: int
     num_without_box: int
     num_without_joint: int
@@ -69,7 +68,6 @@ def take_census(content: Mapping[str, Any], file: AnnotationFile, *, padding: fl
     return Census(
         num_images=len(file.image_ids),
         num_images_without_person=len(file.image_ids) - len(with_person),
-        num_annotations=len(annotations),
         num_crowd=sum(crowd),
         num_without_box=sum(not annotation.get("bbox") for annotation in people),
         num_without_joint=sum(not any(list(a.get("keypoints") or [])[2::3]) for a in people),

@@ -107,7 +107,7 @@ def pair_persons(scene: Scene, sigmas: Sequence[float], flip_index: Sequence[int
     own = scene.truth_joints[truth]
     similarity = joint_similarity(joints, own, areas, sigmas)
     mirrored = joint_similarity(joints, own[:, flip], areas, sigmas)
-    inverted = (mirrored >= _NEAR_FROM) & (own[:, flip, 2] > 0) & (flip != np.arange(len(flip)))
+    inverted = (mirrored >= _NEAR_FROM) & (own[:, flip, 2] > 0)
     kinds = np.select(
         [
             similarity >= _GOOD_FROM,

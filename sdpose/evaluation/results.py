@@ -1,13 +1,10 @@
-"""Predictions to COCO results: rescoring, suppression of double detections, and the results file."""
+"""Predictions to COCO results: rescoring, suppression of double detections, and their JSON."""
 
 from __future__ import annotations
 
 import json
-import os
-import secrets
 from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -93,26 +90,10 @@ def _kept_rows(
         yield rows[suppress(poses.keypoints[rows], poses.areas[rows], scores[rows], sigmas, oks_thr)]
 
 
-def write_results(path: Path, results: Sequence[dict[str, Any]]) -> None:
-    """Write what `to_coco_results` made as JSON, keys sorted, indented by 4: the whole file, or none.
-
-    Raises SdposeError when the disk refuses; a file that was there before is then as it was.
-    """
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        with open(temporary, "w", encoding="utf-8") as file:
-            file.writelines(_json_text(results))
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        raise SdposeError(
-            f"cannot write the results to {path}: {error.strerror or error}; "
-            "free space or choose another folder"
-        ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
+def save_results(file: IO[bytes], results: Sequence[dict[str, Any]]) -> None:
+    """Write what `to_coco_results` made as JSON, keys sorted, indented by 4."""
+    for text in _json_text(results):
+        file.write(text.encode())
 
 
 def _json_text(results: Sequence[dict[str, Any]], at_a_time: int = 1000) -> Iterator[str]:

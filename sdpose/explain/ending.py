@@ -8,6 +8,7 @@ from pathlib import Path
 from sdpose.assemble.machine import Machine
 from sdpose.assemble.user_code import UserCode
 from sdpose.config.settings import Settings
+from sdpose.errors import first_line
 from sdpose.explain.deadline import Deadline
 from sdpose.explain.incident import RESULT_FILE, explain_incident
 from sdpose.explain.page import verdict_lines
@@ -49,8 +50,7 @@ def explain_ending(
         log(f"all experiments: sdpose explain {folder}")
     except Exception as error:
         # Also a bug of ours, or used up memory: the run has ended for its own reason, which has been said.
-        reason = str(error).partition("\n")[0]
-        log(f"the cause could not be looked for ({type(error).__name__}: {reason})")
+        log(f"the cause could not be looked for ({type(error).__name__}: {first_line(error)})")
 
 
 def _last_incident(work_dir: Path, since_iteration: int) -> Path | None:

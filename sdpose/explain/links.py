@@ -23,13 +23,12 @@ from sdpose.data.box_match import match_boxes, recall_by_chance
 from sdpose.data.dataset import PoseDataset
 from sdpose.data.loader import EvalLoader
 from sdpose.data.persons import PersonTable
+from sdpose.evaluation.coco_input import AREA_OF_BOX
 from sdpose.evaluation.inference import PosePredictions, predict_batches
-from sdpose.evaluation.oks import oks_to_truth
+from sdpose.evaluation.oks import joint_similarity
 from sdpose.models import SDPose
 from sdpose.training.vital_signs import FLAT_PEAK
 
-# COCO's own share of a box that a person fills, for files without areas.
-AREA_OF_BOX = 0.53
 AT_A_TIME = 32
 
 
@@ -248,22 +247,14 @@ def similarity(viewer: Viewer, data: EvaluationData, persons: PersonTable) -> Si
 def _mean_oks(
     poses: PosePredictions, persons: PersonTable, image_ids: NDArray[np.int64], sigmas: Sequence[float]
 ) -> float:
-    """Each prediction against the person of its own box."""
-    rows = {
+    """Each prediction against the person of its own box; 0 without any."""
+    row_of = {
         (int(image_ids[image]), int(box)): row
         for row, (image, box) in enumerate(zip(persons.image_index, persons.bbox_ids, strict=True))
     }
-    areas = AREA_OF_BOX * persons.boxes_xywh[:, 2] * persons.boxes_xywh[:, 3]
-    values = []
-    for number in range(len(poses)):
-        row = rows[int(poses.image_ids[number]), int(poses.bbox_ids[number])]
-        one = slice(row, row + 1)
-        oks = oks_to_truth(
-            poses.keypoints[number : number + 1],
-            persons.joints[one],
-            persons.visible[one],
-            areas[one],
-            sigmas,
-        )
-        values.append(float(oks[0, 0]))
-    return float(np.mean(values)) if values else 0.0
+    rows = [row_of[int(image), int(box)] for image, box in zip(poses.image_ids, poses.bbox_ids, strict=True)]
+    areas = AREA_OF_BOX * np.prod(persons.boxes_xywh[rows, 2:], axis=1)
+    similar = joint_similarity(poses.keypoints, persons.joints[rows], areas, sigmas)  # (P, K)
+    labelled = persons.visible[rows] > 0  # (P, K)
+    oks = (similar * labelled).sum(1) / np.maximum(labelled.sum(1), 1)
+    return float(oks.mean()) if len(oks) else 0.0

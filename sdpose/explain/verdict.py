@@ -135,55 +135,68 @@ def _ruled_out(film: Replay, found: Findings, cause: CauseClass | None) -> list[
 def _actions(
     case: Case, film: Replay, found: Findings, cause: CauseClass | None, suspects: Sequence[Suspect]
 ) -> list[Phrase]:
-    assert film.sign is not None
-    settings, path = case.settings, str(case.checkpoint.path)
-    resume: Phrase = ("action.start_anew", {}) if case.from_start else ("action.resume", {"path": path})
+    """What to do about the cause, and then how to go on."""
     actions: list[Phrase] = []
     if cause == "data":
-        for suspect in suspects:
-            numbers = {
-                "image_id": suspect.image_id,
-                "file_name": suspect.file_name,
-                "annotation": suspect.annotation_id,
-                "ann_file": settings.data.train.ann_file,
-            }
-            known = suspect.annotation_id is not None
-            actions.append(("action.exclude" if known else "action.exclude_image", numbers))
-        actions += _own_loss(case, film, "action.guard_loss")
-        return [*actions, resume]
-    if cause == "numerics":
-        if found.healing_precision == "float32":
-            actions.append(("action.fp32", {}))
-        else:
-            layer = found.place.layer if found.place is not None else film.sign.name
-            actions.append(("action.float64", {"layer": layer}))
-        return [*actions, *_own_loss(case, film, "action.own_loss"), resume]
-    if cause == "settings":
-        search, healed = found.search, found.healed_by
-        if search is not None and ("lr" in healed or _too_high(found)):
-            assert search.stable_lr is not None
-            old = settings.optimizer.lr
-            actions.append(("action.lr", {"old": f"{old:g}", "new": f"{search.better_base(old):g}"}))
-            actions.append(("action.warmup", {}))
-        elif "max_norm" in healed:
-            clip = settings.optimizer_config.grad_clip
-            new = shown(healed["max_norm"].max_norm)
-            key = "action.max_norm" if clip else "action.max_norm_dict"
-            actions.append((key, {"old": f"{clip.max_norm:g}" if clip else "", "new": new}))
-        elif "weight_decay" in healed:
-            actions.append(("action.weight_decay", {"old": shown(found.old_weight_decay)}))
-        else:
-            actions += _own_loss(case, film, "action.own_loss") or [
-                ("action.loss_setting", {"name": film.sign.name})
-            ]
-        return [*actions, resume]
-    if cause == "state":
-        if "fresh_moments" in found.healed_by:
-            actions.append(("action.fresh_optimizer", {"path": path}))
-        if found.bad_tensors and len(film.lived) == 1:
-            actions.append(("action.earlier", {"work_dir": str(case.work_dir)}))
-        return [*actions, *_own_loss(case, film, "action.own_loss"), resume]
-    return [resume]
+        exclude = [_exclude(case, suspect) for suspect in suspects]
+        actions = [*exclude, *_own_loss(case, film, "action.guard_loss")]
+    elif cause == "numerics":
+        actions = _about_numerics(case, film, found)
+    elif cause == "settings":
+        actions = _about_settings(case, film, found)
+    elif cause == "state":
+        actions = _about_state(case, film, found)
+    path = str(case.checkpoint.path)
+    resume: Phrase = ("action.start_anew", {}) if case.from_start else ("action.resume", {"path": path})
+    return [*actions, resume]
+
+
+def _exclude(case: Case, suspect: Suspect) -> Phrase:
+    key = "action.exclude_image" if suspect.annotation_id is None else "action.exclude"
+    return key, {
+        "image_id": suspect.image_id,
+        "file_name": suspect.file_name,
+        "annotation": suspect.annotation_id,
+        "ann_file": case.settings.data.train.ann_file,
+    }
+
+
+def _about_numerics(case: Case, film: Replay, found: Findings) -> list[Phrase]:
+    assert film.sign is not None
+    own = _own_loss(case, film, "action.own_loss")
+    if found.healing_precision == "float32":
+        return [("action.fp32", {}), *own]
+    layer = found.place.layer if found.place is not None else film.sign.name
+    return [("action.float64", {"layer": layer}), *own]
+
+
+def _about_settings(case: Case, film: Replay, found: Findings) -> list[Phrase]:
+    assert film.sign is not None
+    settings, search, healed = case.settings, found.search, found.healed_by
+    if search is not None and ("lr" in healed or _too_high(found)):
+        assert search.stable_lr is not None
+        old = settings.optimizer.lr
+        numbers = {"old": f"{old:g}", "new": f"{search.better_base(old):g}"}
+        return [("action.lr", numbers), ("action.warmup", {})]
+    if "max_norm" in healed:
+        clip = settings.optimizer_config.grad_clip
+        new = shown(healed["max_norm"].max_norm)
+        if clip is None:
+            return [("action.max_norm_dict", {"old": "", "new": new})]
+        return [("action.max_norm", {"old": f"{clip.max_norm:g}", "new": new})]
+    if "weight_decay" in healed:
+        return [("action.weight_decay", {"old": shown(found.old_weight_decay)})]
+    own = _own_loss(case, film, "action.own_loss")
+    return own or [("action.loss_setting", {"name": film.sign.name})]
+
+
+def _about_state(case: Case, film: Replay, found: Findings) -> list[Phrase]:
+    actions: list[Phrase] = []
+    if "fresh_moments" in found.healed_by:
+        actions.append(("action.fresh_optimizer", {"path": str(case.checkpoint.path)}))
+    if found.bad_tensors and len(film.lived) == 1:
+        actions.append(("action.earlier", {"work_dir": str(case.work_dir)}))
+    return [*actions, *_own_loss(case, film, "action.own_loss")]
 
 
 def _own_loss(case: Case, film: Replay, key: str) -> list[Phrase]:

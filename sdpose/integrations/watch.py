@@ -11,10 +11,9 @@ from typing import Any, get_args
 import torch
 
 from sdpose.monitor import Alert, Monitor, RunFacts
-from sdpose.monitor.alert import Severity
+from sdpose.monitor.alert import GRAVITY, Severity
 
 OnAlerts = Callable[[Sequence[Alert]], object]
-GRAVITY: dict[Severity, int] = {"info": 0, "warning": 1, "critical": 2}
 # Processes other than the first watch too, for a stop is decided by all, but say nothing.
 SILENT = logging.Logger("silent", logging.CRITICAL + 1)
 

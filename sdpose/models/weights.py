@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from sdpose.errors import SdposeError
+from sdpose.errors import SdposeError, first_line
 
 HEAD = "keypoint_head.tokenpose."
 BACKBONE_PREFIXES = ("module.backbone.", "module.", "backbone.")
@@ -94,9 +94,8 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     except FileNotFoundError:
         raise SdposeError(f"{path}: no such file; expected pretrained weights there") from None
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        reason = str(error).partition("\n")[0]
         raise SdposeError(
-            f"{path}: cannot be read as PyTorch weights ({reason}); fetch the file again"
+            f"{path}: cannot be read as PyTorch weights ({first_line(error)}); fetch the file again"
         ) from error
     if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
         content = content["state_dict"]

@@ -11,6 +11,8 @@ from sdpose.monitor import strict_json
 from sdpose.monitor.language import LANGUAGES
 
 Severity = Literal["info", "warning", "critical"]
+GRAVITY: dict[Severity, int] = {"info": 0, "warning": 1, "critical": 2}
+"""For comparing severities; graver is more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

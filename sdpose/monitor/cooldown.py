@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from sdpose.monitor.alert import GRAVITY
 from sdpose.monitor.finding import Finding
-
-_GRAVITY = {"info": 0, "warning": 1, "critical": 2}
 
 
 class Cooldown:
@@ -26,7 +25,7 @@ class Cooldown:
         passed = []
         for finding in findings:
             key = f"{finding.kind}/{finding.metric}"
-            gravity = _GRAVITY[finding.severity]
+            gravity = GRAVITY[finding.severity]
             said = self._said.get(key)
             if said is not None:
                 iteration, before, held_back = said

@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from queue import Empty, Full, Queue, SimpleQueue
 from typing import Any, get_args
 
-from sdpose.monitor.alert import Alert, Severity
+from sdpose.monitor.alert import GRAVITY, Alert, Severity
 from sdpose.monitor.alert_text import alert_lines
 
 INSTALL = "pip install 'sdpose[notify]'"
-GRAVITY: dict[Severity, int] = {"info": 0, "warning": 1, "critical": 2}
 # A target that did not answer is asked again after so many seconds, unless the run ends before.
 RETRY_AFTER_S = (2.0, 10.0)
 HELD_BACK = {

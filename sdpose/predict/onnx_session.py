@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from sdpose.errors import SdposeError
+from sdpose.errors import SdposeError, first_line
 
 
 class OnnxSession:
@@ -33,7 +33,7 @@ class OnnxSession:
         try:
             return list(self._session.run(None, {self.inputs[0].name: values}))
         except Exception as error:  # onnxruntime's errors share no public base
-            raise SdposeError(f"{self.path} does not run: {_first_line(error)}") from error
+            raise SdposeError(f"{self.path} does not run: {first_line(error)[:200]}") from error
 
 
 def _opened(file: Path | str | bytes, path: str, num_threads: int | None, *, on_gpu: bool) -> Any:
@@ -58,10 +58,5 @@ def _opened(file: Path | str | bytes, path: str, num_threads: int | None, *, on_
         )
     except Exception as error:  # onnxruntime's errors share no public base
         raise SdposeError(
-            f"{path} is no ONNX model that onnxruntime can load: {_first_line(error)}"
+            f"{path} is no ONNX model that onnxruntime can load: {first_line(error)[:200]}"
         ) from error
-
-
-def _first_line(error: Exception) -> str:
-    text = str(error).strip()
-    return text.splitlines()[0][:200] if text else type(error).__name__

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from sdpose.data.box_match import iou_matrix
 from sdpose.predict.poses import Poses
 from sdpose.predict.smoothing import PoseSmoothing
 
@@ -74,7 +75,8 @@ class PoseTracker:
     def _match(self, boxes: Boxes) -> dict[int, _Track]:
         if not len(boxes) or not self._tracks:
             return {}
-        overlaps = box_overlaps(boxes, np.stack([track.box_xywh for track in self._tracks]))
+        tracked = np.stack([track.box_xywh for track in self._tracks])
+        overlaps = iou_matrix(boxes.astype(np.float64), tracked.astype(np.float64))
         owners: dict[int, _Track] = {}
         while overlaps.size and overlaps.max() >= self.min_overlap:
             row, column = np.unravel_index(int(overlaps.argmax()), overlaps.shape)
@@ -93,13 +95,3 @@ def joint_boxes(poses: Poses, score_threshold: float) -> Boxes:
             low, high = found.min(axis=0), found.max(axis=0)
             boxes[row] = [*low, *np.maximum(high - low, 1.0)]
     return boxes
-
-
-def box_overlaps(one: Boxes, other: Boxes) -> NDArray[np.float64]:
-    """Intersection over union of boxes (P, 4) and (Q, 4), left, top, width, height: (P, Q)."""
-    low = np.maximum(one[:, None, :2], other[None, :, :2])
-    high = np.minimum((one[:, :2] + one[:, 2:])[:, None], (other[:, :2] + other[:, 2:])[None])
-    sides = np.clip(high - low, 0.0, None)
-    shared = (sides[..., 0] * sides[..., 1]).astype(np.float64)
-    areas = np.prod(one[:, 2:], axis=1)[:, None] + np.prod(other[:, 2:], axis=1)[None] - shared
-    return np.asarray(shared / np.maximum(areas, 1e-9))

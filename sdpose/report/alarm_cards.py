@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 from sdpose.monitor import Alert
+from sdpose.monitor.alert import GRAVITY, Severity
 from sdpose.report.blocks import Block, Card, Paragraph, Points, Table
 from sdpose.report.run_folder import RunFolder
 
 Say: TypeAlias = Callable[..., str]
-_ORDER = {"critical": 0, "warning": 1, "info": 2}
 _MOST_PLACES = 12
 
 
@@ -26,8 +26,8 @@ def alarms(run: RunFolder, words: Say) -> list[Block]:
     for alert in diagnosed:
         if alert.kind not in raised_kinds and alert.severity != "info":
             groups.setdefault((alert.kind, alert.metric, False), []).append(alert)
-    cards = [_card(alerts, live, words) for (_, _, live), alerts in groups.items()]
-    cards.sort(key=lambda card: _ORDER[card.severity])
+    gravest_first = sorted(groups.items(), key=lambda group: -GRAVITY[_gravest(group[1])])
+    cards = [_card(alerts, live, words) for (_, _, live), alerts in gravest_first]
     return [*cards] or [Paragraph(words("none_raised"))]
 
 
@@ -44,7 +44,11 @@ def _card(alerts: list[Alert], live: bool, words: Say) -> Card:
         more = " ..." if len(steps) > _MOST_PLACES else ""
         blocks.append(Paragraph(words("also_at", steps=", ".join(steps[:_MOST_PLACES]) + more), "note"))
     blocks.append(Paragraph(words("seen_live" if live else "seen_after"), "note"))
-    return Card(title, min((each.severity for each in alerts), key=_ORDER.__getitem__), blocks)
+    return Card(title, _gravest(alerts), blocks)
+
+
+def _gravest(alerts: list[Alert]) -> Severity:
+    return max((alert.severity for alert in alerts), key=GRAVITY.__getitem__)
 
 
 def repairs(run: RunFolder, words: Say) -> list[Block]:

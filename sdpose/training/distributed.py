@@ -16,7 +16,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from sdpose.errors import SdposeError
+from sdpose.errors import SdposeError, first_line
 from sdpose.training.launchers import process_number, process_variables
 
 # Rank 0 may evaluate or write a big file while the others wait for it.
@@ -116,7 +116,7 @@ def init_from_environment(
     except (RuntimeError, ValueError) as error:
         address = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
         raise SdposeError(
-            f"process {rank} of {size} could not join the others at {address}: {_first_line(error)}; "
+            f"process {rank} of {size} could not join the others at {address}: {first_line(error)}; "
             "if the port is taken, set another one (PORT=29501)"
         ) from error
     return World(rank, size, local_rank, chosen, backend, control)
@@ -146,7 +146,3 @@ def _device(name: str | None, local_rank: int) -> torch.device:
             f"this is process {local_rank + 1} of a machine that shows {count} GPU(s); start at most {count}"
         )
     return torch.device("cuda", local_rank)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -151,3 +151,15 @@ def test_a_busy_machine_is_told() -> None:
     busy = Load.between(start, Moment(wall_s=10, busy_s=20, stolen_s=1, ours_s=10), cores=2)
     assert busy.warning is not None
     assert "other processes had 50 % of it, its host took 5 %" in busy.warning
+
+
+def test_contributors_are_told_of_every_benchmark_once(repository: Path) -> None:
+    rows = [
+        line for line in (repository / "CONTRIBUTING.md").read_text().splitlines() if "| `benchmarks." in line
+    ]
+    told = [row.split("`")[1].removeprefix("benchmarks.") for row in rows]
+    scripts = {
+        path.stem for path in (repository / "benchmarks").glob("*.py") if "__main__" in path.read_text()
+    }
+    # What they are asked by, and what makes pages, pictures and data.
+    assert sorted(told) == sorted(scripts - {"quick", "page", "guide_picture", "coco_size"})

@@ -417,6 +417,14 @@ class TestDataRoot:
         result = read(tmp_path, "_base_ = 'base.py'\nx = 1", data_root="/mnt/x")
         assert result["data"] == {"ann": "/mnt/x/a.json"}
 
+    def test_of_roots_within_each_other_the_longer_one_counts(self, tmp_path: Path) -> None:
+        (tmp_path / "base.py").write_text("data_root = 'data'")
+        text = (
+            "_base_ = 'base.py'\ndata_root = 'data/coco'\ndata = dict(a='data/coco/a.json', b='data/b.json')"
+        )
+        result = read(tmp_path, text, data_root="/mnt/x")
+        assert result["data"] == {"a": "/mnt/x/a.json", "b": "/mnt/x/b.json"}
+
 
 def test_overrides_replace_where_a_name_is_assigned(tmp_path: Path) -> None:
     text = (

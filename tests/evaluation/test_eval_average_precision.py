@@ -165,6 +165,14 @@ def test_ends_of_the_range(results: Any, counts: list[int] | None, expected: lis
     assert [ranking.average_precision(weights, group) for group in range(len(SIZES))] == expected
 
 
+def test_a_recall_level_needs_the_fewest_persons_whose_share_reaches_it() -> None:
+    totals = np.arange(1, 400)
+    needed = average_precision._persons_needed(totals)
+    shares = np.arange(401)[:, None] / totals  # (n, N): rounded as COCO's code does
+    for place, level in enumerate(average_precision.RECALL_LEVELS):
+        np.testing.assert_array_equal(needed[:, place], (shares >= level).argmax(0))
+
+
 def test_without_anybody_annotated_there_is_no_scene() -> None:
     assert score_results(annotations(), [], SIGMAS).scene is None
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from statistics import NormalDist
+
 import numpy as np
 import pytest
 
@@ -33,6 +35,16 @@ def test_intervals_of_means_hold_the_truth_in_95_of_100_cases(num_images: int) -
         found = interval_of_mean(random.standard_normal(num_images))
         held.append(found.low <= 0 <= found.high)
     assert 0.92 <= np.mean(held) <= 0.98
+
+
+@pytest.mark.parametrize(("num_images", "t"), [(6, 2.571), (10, 2.262), (30, 2.045), (5000, 1.960)])
+def test_few_images_widen_an_interval_as_students_t_does(num_images: int, t: float) -> None:
+    quantiles = (np.arange(200_000) + 0.5) / 200_000
+    drawn = np.array([NormalDist().inv_cdf(q) for q in quantiles])
+    found = interval(0.0, drawn, num_images)
+    # Resampling divides by n, not by n - 1.
+    expected = t * np.sqrt(num_images / (num_images - 1))
+    assert (-found.low, found.high) == pytest.approx((expected, expected), rel=0.012)
 
 
 def test_four_times_the_images_halve_the_interval() -> None:

@@ -151,6 +151,11 @@ def test_crowdpose_protocol() -> None:
     parts = [by_pycocotools(reference, results, CROWDPOSE14.sigmas, [i])[0] for i in (1, 2, 3)]
     np.testing.assert_allclose(list(found.values()), [*whole[:3], *whole[5:8], *parts], atol=1e-12)
     assert 0 < found["AP"] < 1
+    # Areas that a file has all the same are not CrowdPose's.
+    with_areas = copy.deepcopy(truth)
+    for annotation in with_areas["annotations"]:
+        annotation["area"] = 7.0
+    assert evaluate_results(with_areas, results, CROWDPOSE14.sigmas) == found
     plain = evaluate_results(reference, results, CROWDPOSE14.sigmas, protocol="coco")
     assert tuple(plain) == COCO_NAMES
 

@@ -60,6 +60,13 @@ def test_an_oks_of_exactly_the_threshold_is_kept() -> None:
     assert oks_nms(poses, areas, scores, SIGMAS, 0.9999).tolist() == [0]
 
 
+def test_of_equal_scores_the_last_comes_first() -> None:
+    poses, areas, scores = np.zeros((3, 17, 3)), np.full(3, 100.0), np.array([0.9, 0.5, 0.9])
+    poses[1] += 1000  # far from the others
+    assert oks_nms(poses, areas, scores, SIGMAS, 0.9).tolist() == [2, 1]
+    assert soft_oks_nms(poses, areas, scores, SIGMAS, 0.9).tolist() == [2, 1, 0]
+
+
 def test_soft_suppression_keeps_at_most_twenty() -> None:
     rng = np.random.RandomState(0)
     poses, areas = rng.uniform(0, 500, (30, 17, 3)), np.full(30, 1e4)

@@ -123,6 +123,20 @@ def test_a_better_pose_with_a_lower_score_is_a_score_error() -> None:
     assert whole(errors_of(truth, [{**best, "score": 0.9}, {**best, "score": 0.8}]))["score"] == [0, 0, 0]
 
 
+def test_a_better_pose_that_is_taken_for_somebody_else_is_no_score_error() -> None:
+    """Two people hand in hand: the second pose fits the first person best, and stands for the second."""
+    one, other = spread(1, SIZE, number=1), spread(1, SIZE, number=2, left=40.0)
+    truth = annotations(one, other)
+    (best, _) = as_results(truth)
+    shifted = {**best, "keypoints": (np.array(best["keypoints"]) - np.tile([12, 0, 0], 17)).tolist()}
+    results = [{**shifted, "score": 0.9}, {**best, "score": 0.8}]
+    scene = scene_of(truth, results)
+    pairs = pair_persons(scene, COCO17.sigmas, COCO17.flip_index)
+    assert pairs.truth.tolist() == [0, 1]
+    assert pairs.oks[0] < 0.99
+    assert whole(count_errors(scene, pairs))["score"] == [0, 0, 0]
+
+
 def test_a_pose_on_nobody_counts_when_its_score_is_among_the_first() -> None:
     truth = annotations(spread(1, SIZE, number=1), spread(2, SIZE, number=2))
     good = [{**result, "score": 0.5} for result in as_results(truth)]

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
 import time
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from sdpose.errors import SdposeError
 from sdpose.evaluation.inference import PosePredictions
-from sdpose.evaluation.results import pose_scores, to_coco_results, write_results
+from sdpose.evaluation.results import pose_scores, save_results, to_coco_results
 from sdpose.skeleton import COCO17
 
 
@@ -130,39 +130,19 @@ def test_an_unknown_suppression_is_refused() -> None:
 
 
 @pytest.mark.parametrize("num", [0, 1, 2, 2501])
-def test_the_file_is_that_of_the_standard_encoder(tmp_path: Path, num: int) -> None:
+def test_the_file_is_that_of_the_standard_encoder(num: int) -> None:
     results = to_coco_results(predictions(num), sigmas=COCO17.sigmas, nms=None)
     for result in results[:1]:
         result["keypoints"][2] = float("nan")
-    write_results(tmp_path / "result_keypoints.json", results)
-    expected = json.dumps(results, sort_keys=True, indent=4)
-    assert (tmp_path / "result_keypoints.json").read_text() == expected
-    assert [path.name for path in tmp_path.iterdir()] == ["result_keypoints.json"]
+    file = io.BytesIO()
+    save_results(file, results)
+    assert file.getvalue().decode() == json.dumps(results, sort_keys=True, indent=4)
 
 
-def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "result_keypoints.json"
-    path.write_text("old")
-
-    def full(descriptor: int) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(SdposeError, match="No space left on device; free space"):
-        write_results(path, [])
-    assert path.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_a_missing_folder_is_a_clear_error(tmp_path: Path) -> None:
-    with pytest.raises(SdposeError, match="cannot write the results"):
-        write_results(tmp_path / "nowhere" / "result.json", [])
-
-
-def test_a_detection_file_of_coco_takes_seconds(tmp_path: Path) -> None:
+def test_a_detection_file_of_coco_takes_seconds() -> None:
     poses = predictions(22_000, num_images=5000)
     started_at = time.perf_counter()
     results = to_coco_results(poses, sigmas=COCO17.sigmas)
-    write_results(tmp_path / "result.json", results)
+    save_results(io.BytesIO(), results)
     assert time.perf_counter() - started_at < 20
     assert len(results) == 22_000

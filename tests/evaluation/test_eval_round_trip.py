@@ -16,7 +16,7 @@ from sdpose.data.dataset import PoseDataset
 from sdpose.data.loader import EvalLoader
 from sdpose.evaluation.coco_ap import evaluate_results
 from sdpose.evaluation.inference import PosePredictions, predict_batches
-from sdpose.evaluation.results import to_coco_results, write_results
+from sdpose.evaluation.results import save_results, to_coco_results
 from sdpose.heatmaps import encode_heatmaps
 from sdpose.skeleton import COCO17
 
@@ -73,7 +73,8 @@ def test_true_heatmaps_score_near_one(shared: Path, tmp_path: Path, flip_test: b
     path = tmp_path / "result_keypoints.json"
     # The unlabelled joints' maps are empty, so these joints all land on one place of the box: with OKS
     # suppression two people with few labelled joints in nearly the same box would pass for one.
-    write_results(path, to_coco_results(predictions, sigmas=COCO17.sigmas, nms=None))
+    with path.open("wb") as file:
+        save_results(file, to_coco_results(predictions, sigmas=COCO17.sigmas, nms=None))
     metrics = evaluate_results(table.ann_file, path, COCO17.sigmas)
     assert metrics["AP .75"] == 1.0
     assert metrics["AP"] > 0.98

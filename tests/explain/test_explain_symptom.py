@@ -61,6 +61,10 @@ def test_the_alerts_own_value_draws_the_line() -> None:
     assert sign.name == "grad_norm"
 
 
+def test_an_alert_about_a_usual_value_draws_no_line() -> None:
+    assert Symptom("grad_norm", 2.0).sign(lived(1.8), usual()) is None
+
+
 def test_wild_losses_need_more_to_stand_out() -> None:
     wild = Usual({"loss": [0.1, 30.0, 0.2, 50.0, 1.0, 20.0, 0.3]})
     assert Symptom().sign(lived(15.0), wild) is None

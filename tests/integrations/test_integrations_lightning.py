@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import logging
-import sys
 import warnings
 from pathlib import Path
 from types import ModuleType
@@ -144,14 +143,3 @@ def test_the_monitors_state_rides_in_the_checkpoint(host: ModuleType, tmp_path: 
     assert [(a.kind, a.iteration, a.value) for a in resumed.grave] == [
         (a.kind, a.iteration, a.value) for a in whole.grave
     ]
-
-
-def test_a_framework_that_is_missing_is_named_with_its_install_command(
-    host: ModuleType, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    name = host.__name__.removesuffix(".pytorch")
-    monkeypatch.setitem(sys.modules, host.__name__, None)
-    monkeypatch.delitem(sys.modules, f"sdpose.integrations.{name}", raising=False)
-    command = f"pip install {name.replace('_', '-')}"
-    with pytest.raises(ModuleNotFoundError, match=rf"^sdpose\.integrations\.{name} needs it: {command}$"):
-        importlib.import_module(f"sdpose.integrations.{name}")

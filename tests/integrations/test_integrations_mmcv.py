@@ -173,15 +173,3 @@ def test_the_monitors_state_rides_in_the_checkpoint(tmp_path: Path, monkeypatch:
     assert [(a.kind, a.iteration, a.value) for a in resumed.grave] == [
         (a.kind, a.iteration, a.value) for a in whole.grave
     ]
-
-
-def test_a_framework_that_is_missing_is_named_with_its_install_command(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setitem(sys.modules, "mmcv.runner", None)
-    monkeypatch.delitem(sys.modules, "sdpose.integrations.mmcv", raising=False)
-    with pytest.raises(
-        ModuleNotFoundError,
-        match=r"^sdpose\.integrations\.mmcv needs the runner of mmcv 1\.x: pip install 'mmcv<2'",
-    ):
-        importlib.import_module("sdpose.integrations.mmcv")

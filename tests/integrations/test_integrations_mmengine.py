@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -150,15 +149,3 @@ def test_a_config_names_it(tmp_path: Path) -> None:
     importlib.import_module("sdpose.integrations.mmengine")
     run = runner(tmp_path, {"type": "MonitorHook", "interval": 5})
     assert "MonitorHook" in [type(registered).__name__ for registered in run.hooks]
-
-
-def test_a_framework_that_is_missing_is_named_with_its_install_command(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setitem(sys.modules, "mmengine", None)
-    monkeypatch.setitem(sys.modules, "mmengine.dist", None)
-    monkeypatch.delitem(sys.modules, "sdpose.integrations.mmengine", raising=False)
-    with pytest.raises(
-        ModuleNotFoundError, match=r"^sdpose\.integrations\.mmengine needs it: pip install mmengine$"
-    ):
-        importlib.import_module("sdpose.integrations.mmengine")

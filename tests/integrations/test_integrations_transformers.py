@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import logging
-import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -151,15 +150,3 @@ def test_the_monitors_state_rides_in_the_checkpoint(tmp_path: Path, restore: boo
     assert [(a.kind, a.iteration, a.value) for a in resumed.grave] == [
         (a.kind, a.iteration, a.value) for a in whole.grave
     ]
-
-
-def test_a_framework_that_is_missing_is_named_with_its_install_command(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setitem(sys.modules, "transformers", None)
-    monkeypatch.delitem(sys.modules, "sdpose.integrations.transformers", raising=False)
-    with pytest.raises(
-        ModuleNotFoundError,
-        match=r"^sdpose\.integrations\.transformers needs it: pip install transformers accel",
-    ):
-        importlib.import_module("sdpose.integrations.transformers")

@@ -110,11 +110,19 @@ def test_loss_modules_have_no_keys() -> None:
     assert not SDPoseLoss().state_dict()
 
 
-def test_accuracy_divides_x_by_rows_and_y_by_columns() -> None:
-    # 3 / 64 < 0.05, although 3 / 48 is not; 3 / 48 > 0.05, although 3 / 64 is not.
-    target, weight = peak((20, 30), (20, 30)), torch.ones(1, 2, 1)
-    assert pose_accuracy([cycle(peak((23, 30), (20, 33)))], target, weight).item() == 0.5
-    assert pose_accuracy([cycle(peak((24, 30), (20, 32)))], target, weight).item() == 0.5
+@pytest.mark.parametrize(
+    ("found_xy", "accuracy"),
+    # Of 64 rows 3 are less than 5 %, 4 are not; of 48 columns 2 are, 3 are not.
+    [((23, 30), 1.0), ((24, 30), 0.0), ((20, 32), 1.0), ((20, 33), 0.0)],
+)
+def test_accuracy_divides_x_by_rows_and_y_by_columns(found_xy: tuple[int, int], accuracy: float) -> None:
+    target, weight = peak((20, 30)), torch.ones(1, 1, 1)
+    assert pose_accuracy([cycle(peak(found_xy))], target, weight).item() == accuracy
+
+
+def test_accuracy_counts_every_joint_of_some_weight() -> None:
+    target, found = peak((5, 5), (5, 5)), peak((40, 5), (5, 5))
+    assert pose_accuracy([cycle(found)], target, torch.tensor([[[0.1], [0.1]]])).item() == 0.5
 
 
 @pytest.mark.parametrize(("num_cycles", "judged"), [(1, 0), (2, 0), (3, 1), (4, 2)])

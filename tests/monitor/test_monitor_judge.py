@@ -77,6 +77,14 @@ def test_a_value_that_is_not_finite(name: str, value: float) -> None:
     assert outcome.rows == (121,)
 
 
+def test_what_follows_the_first_nan_says_nothing_new() -> None:
+    curve, broken = falling(), falling(seed=3)
+    curve[150] *= 8
+    broken[120:] = math.nan
+    outcome = judged(series("loss", curve), series("box_loss", broken))
+    assert [alert.kind for alert in outcome.alerts] == ["non_finite"]
+
+
 def test_a_score_that_is_not_finite_is_no_fault_of_training() -> None:
     scores = rising()
     scores[3] = math.nan
@@ -89,6 +97,8 @@ def test_mixed_precision_that_gave_up() -> None:
     loss, norm = falling(50), np.ones(50)
     loss[30:], norm[30:] = 0.0, math.nan
     assert judged(series("loss", loss), series("grad_norm", norm)).verdict == "nan"
+    # A scaler that looks for its scale skips steps; the loss goes on.
+    assert judged(series("loss", falling(50)), series("grad_norm", norm)).verdict == "healthy"
     norm = np.ones(50)
     norm[[3, 9]] = math.inf
     assert judged(series("loss", falling(50)), series("grad_norm", norm)).verdict == "healthy"
@@ -149,6 +159,16 @@ def test_who_went_on_from_good_weights_need_not_fall() -> None:
     assert judged(flat, series("AP", [0.02, 0.03, 0.02, 0.03], mode="val", every=10)).verdict == "no_learning"
 
 
+@pytest.mark.parametrize(
+    ("scores", "verdict"), [([0.2137] * 4, "no_learning"), ([0.2137, 0.2138, 0.2137, 0.2136], "healthy")]
+)
+def test_the_same_answer_in_every_evaluation_makes_few_losses_enough(
+    scores: list[float], verdict: str
+) -> None:
+    loss = series("loss", [2.3, 2.35, 2.28, 2.33, 2.31, 2.32])
+    assert judged(loss, series("accuracy", scores, mode="val")).verdict == verdict
+
+
 def test_a_score_of_zero() -> None:
     zeros = series("metrics/mAP50-95(P)", np.zeros(20), mode="val", every=10)
     assert judged(series("loss", falling()), zeros).verdict == "metric_collapse"
@@ -170,7 +190,8 @@ def test_a_score_that_collapses() -> None:
 
 def test_overfitting_and_the_sinking_score_that_goes_with_it() -> None:
     val = np.concatenate([1.2 * falling(8, seed=5), np.linspace(0.5, 1.6, 12)])
-    scores = np.concatenate([rising(8), np.linspace(0.65, 0.2, 12)])
+    # Low enough for a collapse, which would be the graver verdict.
+    scores = np.concatenate([rising(8), np.linspace(0.65, 0.12, 12)])
     outcome = judged(
         series("loss", falling() - 0.15),
         series("val_loss", val, mode="val", every=10),

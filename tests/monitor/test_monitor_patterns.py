@@ -10,7 +10,7 @@ from sdpose.monitor.patterns.divergence import find_divergence
 from sdpose.monitor.patterns.no_learning import find_no_learning
 from sdpose.monitor.patterns.overfitting import find_overfitting
 from sdpose.monitor.patterns.spike import find_spikes
-from sdpose.monitor.robust import Floats
+from sdpose.monitor.robust import Floats, trend
 
 SCALES = [1e-3, 1.0, 1e3]
 
@@ -55,6 +55,13 @@ def test_a_jump_within_the_usual_noise_is_none() -> None:
     assert find_spikes(curve) == []
 
 
+@pytest.mark.parametrize(("factor", "at"), [(2.5, []), (3.5, [7])])
+def test_with_less_than_a_window_before_it_a_jump_must_be_threefold(factor: float, at: list[int]) -> None:
+    curve = falling(200)
+    curve[7] *= factor
+    assert [spike.index for spike in find_spikes(curve)] == at
+
+
 def test_a_new_level_is_no_jump() -> None:
     # A detector's loss in its warm-up: from 0.05 to 1.5, where it then falls from.
     curve = np.concatenate([np.full(20, 0.05), 1.5 * falling(200)])
@@ -93,6 +100,19 @@ def test_what_came_back_has_not_diverged(size: int) -> None:
     assert find_divergence(curve) is None
 
 
+@pytest.mark.parametrize(("up", "diverged"), [(0.87, True), (0.7, False)])
+def test_a_loss_below_zero_is_measured_against_its_way_down(up: float, diverged: bool) -> None:
+    curve = 3 * falling(200, start=1.0, end=0.0) - 2
+    curve[140:] = curve.min() + up * (curve.max() - curve.min())
+    assert (find_divergence(curve) is not None) is diverged
+
+
+def test_the_end_of_a_noisy_curve_is_no_divergence() -> None:
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        assert find_divergence(np.exp(rng.normal(size=60) * 0.9)) is None
+
+
 @pytest.mark.parametrize("scale", SCALES)
 @pytest.mark.parametrize("noise", [0.0, 0.001, 0.1])
 def test_a_flat_loss_has_learnt_nothing(noise: float, scale: float) -> None:
@@ -104,6 +124,11 @@ def test_a_steady_fall_by_a_thousandth_is_nothing_learnt() -> None:
     assert find_no_learning(np.linspace(85.94, 85.85, 365)) is not None
 
 
+@pytest.mark.parametrize(("size", "stuck"), [(12, False), (40, True)])
+def test_few_values_that_fall_a_little_may_be_learning_still(size: int, stuck: bool) -> None:
+    assert (find_no_learning(np.linspace(1.0, 0.995, size)) is not None) is stuck
+
+
 def test_a_loss_that_fell_at_once_is_done_not_stuck() -> None:
     rng = np.random.default_rng(3)
     curve = np.concatenate([[2.0, 0.6], 0.4 * np.exp(rng.normal(size=60) * 0.05)])
@@ -113,6 +138,10 @@ def test_a_loss_that_fell_at_once_is_done_not_stuck() -> None:
 def test_a_slow_but_sure_fall_is_learning() -> None:
     rng = np.random.default_rng(4)
     assert find_no_learning(np.linspace(1.3, 1.2, 300) + rng.normal(size=300) * 0.02) is None
+
+
+def test_a_loss_that_goes_up_and_down_is_not_stuck() -> None:
+    assert find_no_learning(1 + 0.25 * np.cos(np.linspace(0, 4 * np.pi, 80))) is None
 
 
 def test_collapse() -> None:
@@ -136,6 +165,16 @@ def test_a_collapse_that_was_over_in_the_end() -> None:
     found = find_passing_collapse(scores)
     assert found is not None
     assert (found.index, found.num_low) == (15, 3)
+
+
+def test_dips_apart_from_each_other_are_no_collapse() -> None:
+    scores = 0.7 * (1 - np.exp(-np.linspace(0, 5, 30)))
+    scores[[12, 17, 18, 22]] = 0.01
+    assert find_passing_collapse(scores) is None
+
+
+def test_a_drop_that_an_accuracy_makes_all_the_time_is_no_collapse() -> None:
+    assert find_collapse(np.array([0.9, 0.5] * 6 + [0.5, 0.5])) is None
 
 
 def test_an_accuracy_that_drops_to_chance_has_collapsed() -> None:
@@ -168,3 +207,36 @@ def test_a_validation_loss_that_never_falls() -> None:
     train, val = falling(50, end=0.3), 1.0 + 0.01 * rng.normal(size=50)
     assert find_overfitting(train, val) is not None
     assert find_overfitting(np.ones(50), val) is None
+
+
+@pytest.mark.parametrize(("size", "found"), [(8, False), (12, True)])
+def test_of_few_evaluations_none_is_said_never_to_fall(size: int, found: bool) -> None:
+    assert (find_overfitting(falling(size, end=0.1), np.ones(size)) is not None) is found
+
+
+def test_three_bad_evaluations_are_no_trend() -> None:
+    val = np.concatenate([falling(20, noise=0.0), [0.4] * 3])
+    assert find_overfitting(falling(23, end=0.01), val) is None
+
+
+def test_a_rise_within_the_noise_of_evaluations_is_no_overfitting() -> None:
+    train = np.concatenate([np.full(30, 1.0), np.full(10, 0.9)])
+    for seed in range(40):
+        val = 1 + np.linspace(0, 0.1, 40) + 0.3 * np.random.default_rng(seed).uniform(-1, 1, size=40)
+        assert find_overfitting(train, val) is None
+
+
+@pytest.mark.parametrize(
+    ("values", "errors"),
+    [
+        ([], 0.0),
+        ([1, 2, 3], 0.0),
+        ([2, 2, 2, 2, 2], 0.0),
+        ([1, 2, 3, 4, 5], 9 / (50 / 3) ** 0.5),
+        ([5, 4, 3, 2, 1], -9 / (50 / 3) ** 0.5),
+        # 11 pairs rise; ties of three and of two leave a variance of (6 * 5 * 17 - 3 * 2 * 11 - 2 * 1 * 9) / 18.
+        ([1, 1, 1, 2, 2, 3], 10 / (426 / 18) ** 0.5),
+    ],
+)
+def test_a_trend_is_mann_and_kendalls(values: list[float], errors: float) -> None:
+    assert trend(values) == pytest.approx(errors)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from numpy.typing import NDArray
 
 from sdpose.predict.one_euro import OneEuroFilter
 from sdpose.predict.poses import Poses
 from sdpose.predict.smoothing import PoseSmoothing
-from sdpose.predict.tracking import PoseTracker, box_overlaps
+from sdpose.predict.tracking import PoseTracker
 from sdpose.skeleton import COCO17
 
 FRAME_S = 1 / 30
@@ -86,11 +85,3 @@ def test_the_first_frame_and_a_repeated_one_are_passed_through() -> None:
     first = np.array([[3.0, 4.0]])
     assert smooth(first, 0.0) is not None
     np.testing.assert_array_equal(smooth(first + 1, 0.0), first + 1)
-
-
-@pytest.mark.parametrize(
-    ("box", "overlap"), [([0, 0, 10, 10], 1.0), ([5, 0, 10, 10], 1 / 3), ([20, 0, 5, 5], 0.0)]
-)
-def test_overlap(box: list[float], overlap: float) -> None:
-    one, other = np.array([[0, 0, 10, 10]], np.float32), np.array([box], np.float32)
-    assert box_overlaps(one, other)[0, 0] == pytest.approx(overlap)

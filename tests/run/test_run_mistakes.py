@@ -273,6 +273,26 @@ def test_a_work_dir_that_cannot_be_is_told(bench: Bench, checkpoint: Path, say, 
     assert note.read_text() == "precious"
 
 
+@pytest.mark.parametrize(
+    ("option", "name", "cure"),
+    [
+        ("--out", "notes.txt/raw.json", "give --out another place"),
+        ("--picture", "notes.txt/picture.png", "give --picture another place"),
+        ("--picture", "picture.txt", "choose a name that ends with .png or .jpg"),
+        ("--picture", "picture", "choose a name that ends with .png or .jpg"),
+    ],
+)
+def test_a_place_that_cannot_be_is_told_before_the_evaluation(
+    bench: Bench, checkpoint: Path, say, option: str, name: str, cure: str
+) -> None:
+    (bench.folder / "notes.txt").write_text("precious")
+    error = say("test", bench.config, checkpoint, option, bench.folder / name)
+    assert f"{bench.folder / name}" in error
+    assert cure in error
+    assert not list(bench.folder.glob("work/*.json"))
+    assert (bench.folder / "notes.txt").read_text() == "precious"
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of 1 MB, where this user may mount one."""

@@ -57,14 +57,14 @@ def test_policies_follow_mmcv(settings: dict[str, Any], epoch: int, iteration: i
 
 @pytest.mark.parametrize(
     ("warmup", "expected"),
-    [("linear", 1e-3 * (1 - 0.5 * 0.9)), ("exp", 1e-3 * math.sqrt(0.1)), ("constant", 1e-4), (None, 1e-3)],
+    [("linear", 1e-3 * (1 - 0.75 * 0.9)), ("exp", 1e-3 * 0.1**0.75), ("constant", 1e-4), (None, 1e-3)],
 )
-def test_halfway_through_each_warmup(warmup: str | None, expected: float) -> None:
+def test_a_quarter_through_each_warmup(warmup: str | None, expected: float) -> None:
     by_iterations = schedule("fixed", warmup=warmup, warmup_iters=40, warmup_ratio=0.1)
     by_epochs = schedule("fixed", warmup=warmup, warmup_iters=2, warmup_ratio=0.1, warmup_by_epoch=True)
-    assert by_iterations.lr(0, 20, 100) == pytest.approx(expected, rel=1e-12)
+    assert by_iterations.lr(0, 10, 100) == pytest.approx(expected, rel=1e-12)
     assert by_iterations.lr(0, 40, 100) == 1e-3
-    assert by_epochs.lr(1, 100, 100) == pytest.approx(expected, rel=1e-12)
+    assert by_epochs.lr(0, 50, 100) == pytest.approx(expected, rel=1e-12)
     assert by_epochs.lr(2, 200, 100) == 1e-3
 
 

@@ -29,7 +29,6 @@ PARTS = (
     *(f"{side} {n}" for n in _LIMB_PARTS for side in ("left", "right")),
 )
 LABELS_PER_PERSON = len(PARTS)
-MAX_PEOPLE = 254 // LABELS_PER_PERSON
 OCCLUDER = 255
 _NUMBER = {name: index for index, name in enumerate(PARTS)}
 

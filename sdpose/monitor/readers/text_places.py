@@ -90,22 +90,20 @@ def _thin_evaluations(placed: list[Group]) -> None:
 
 def last_steps(groups: Sequence[Group], rows: Integers) -> Floats:
     """The step of the last line above each row that has one; NaN where there is none."""
-    sized = [group for group in groups if group.size]
-    if not sized:
-        return np.full(len(rows), np.nan)
-    places = np.concatenate([group.rows for group in sized])
-    order = np.argsort(places, kind="stable")
-    steps = carried_forward(np.concatenate([group.counters for group in sized])[order])
-    before = np.searchsorted(places[order], rows, side="right") - 1
-    return np.where(before >= 0, steps[np.maximum(before, 0)], np.nan)
+    return _last_above(rows, [(group.rows, group.counters) for group in groups if group.size])
 
 
-def last_epochs(placed: Sequence[Group], rows: Integers) -> Floats:
-    sized = [group for group in placed if group.size]
-    if not sized:
+def last_epochs(groups: Sequence[Group], rows: Integers) -> Floats:
+    """The same of the epoch."""
+    return _last_above(rows, [(group.rows, group.epochs) for group in groups if group.size])
+
+
+def _last_above(rows: Integers, marks: Sequence[tuple[Integers, Floats]]) -> Floats:
+    """Of values at their rows, the last finite one at or above each of `rows`; NaN where there is none."""
+    if not marks:
         return np.full(len(rows), np.nan)
-    places = np.concatenate([group.rows for group in sized])
+    places = np.concatenate([where for where, _ in marks])
     order = np.argsort(places, kind="stable")
-    epochs = carried_forward(np.concatenate([group.epochs for group in sized])[order])
+    carried = carried_forward(np.concatenate([values for _, values in marks])[order])
     before = np.searchsorted(places[order], rows, side="right") - 1
-    return np.where(before >= 0, epochs[np.maximum(before, 0)], np.nan)
+    return np.where(before >= 0, carried[np.maximum(before, 0)], np.nan)
