@@ -21,7 +21,7 @@ import json
 import math
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import closing
 from dataclasses import asdict
 from functools import cache, partial
@@ -38,7 +38,7 @@ from benchmarks.busy import Moment, busy_since, cpu_name
 from benchmarks.coco_size import write_annotations
 from benchmarks.curve import Curve
 from benchmarks.processes import as_text, measure
-from benchmarks.ratio import Ratio, in_turns
+from benchmarks.ratio import Ratio, in_turns, wanted
 from benchmarks.startup import PHOTOGRAPHS_A_SIZE, draw_photographs, photograph_of
 from sdpose.data.augment import Augmentation
 from sdpose.data.coco import CocoKeypoints, load_coco
@@ -91,11 +91,15 @@ def main() -> None:
         KEPT.write_text(text + "\n", encoding="utf-8")
 
 
-def ratios(*, quick: bool) -> list[Ratio]:
+def ratios(*, quick: bool, only: Collection[str] | None = None) -> list[Ratio]:
     """What may not grow: cost an image with the batch, cost a person with the crowd, start of an epoch with the set."""
     one_thread()
-    rounds = 5 if quick else 15
-    return [*_network_ratios(3 if quick else 7), *_data_ratios(rounds)]
+    found: list[Ratio] = []
+    if wanted(only, "growth: evaluation pass"):
+        found += _network_ratios(4 if quick else 7)
+    if wanted(only, "growth: evaluation input", "growth: order"):
+        found += _data_ratios(5 if quick else 15)
+    return found
 
 
 def _network_ratios(rounds: int) -> list[Ratio]:
