@@ -10,6 +10,7 @@ from benchmarks.curve import Curve
 from benchmarks.ratio import Ratio
 
 _INK, _GREY, _GOOD, _SHORT = "#24292f", "#8c959f", "#1a7f37", "#bc4c00"
+_STEPS = 24  # straight pieces of a law that is no line
 _STYLE = "font-family='Helvetica,Arial,sans-serif'"
 
 
@@ -43,7 +44,7 @@ def beyond(ratio: Ratio) -> float:
 
 
 def growth_chart(curves: Sequence[Curve], columns: int = 3) -> str:
-    """A small field for each curve: its points, and the line through them."""
+    """A small field for each curve: its points, and the law through them."""
     field_w, field_h = 270, 165
     rows = -(-len(curves) // columns)
     parts: list[str] = []
@@ -51,24 +52,25 @@ def growth_chart(curves: Sequence[Curve], columns: int = 3) -> str:
         x, y = field_w * (number % columns), field_h * (number // columns)
         parts += _field(curve, x + 14, y + 40, field_w - 28, field_h - 68)
     return _picture(
-        field_w * columns, field_h * rows, "Costs against sizes, with the line through them", parts
+        field_w * columns, field_h * rows, "Costs against sizes, with the law through them", parts
     )
 
 
 def _field(curve: Curve, left: float, top: float, width: float, height: float) -> list[str]:
     most_x, most_y = max(curve.x), max(curve.y)
-    fixed, each = curve.line
+    num_steps = 1 if curve.degree == 1 else _STEPS
+    steps = [most_x * step / num_steps for step in range(num_steps + 1)]
 
     def place(x: float, y: float) -> tuple[float, float]:
         return left + width * x / most_x, top + height * (1 - min(max(y / most_y, 0.0), 1.0))
 
-    start, end = place(0, fixed), place(most_x, fixed + each * most_x)
+    law = "L".join(f"{a:.1f} {b:.1f}" for a, b in map(place, steps, curve.at(steps)))
     what, _, against = curve.name.partition(" against ")
     return [
         _text(left, top - 20, what),
         _text(left, top - 6, f"0 to {_short(most_y)} {curve.unit}", size=11, color=_GREY),
         f"<path d='M{left} {top}v{height}h{width}' fill='none' stroke='{_GREY}'/>",
-        f"<path d='M{start[0]:.1f} {start[1]:.1f}L{end[0]:.1f} {end[1]:.1f}' stroke='{_GREY}' stroke-dasharray='3 3'/>",
+        f"<path d='M{law}' fill='none' stroke='{_GREY}' stroke-dasharray='3 3'/>",
         *(
             f"<circle cx='{a:.1f}' cy='{b:.1f}' r='3' fill='{_GOOD}'/>"
             for a, b in (place(x, y) for x, y in zip(curve.x, curve.y, strict=True))

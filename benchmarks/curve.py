@@ -1,15 +1,17 @@
-"""How a cost grows: points, the straight line through them, and the power that fits best."""
+"""How a cost grows: points, the law through them (a line, or one with a square), and the power that fits best."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 
 @dataclass(frozen=True, kw_only=True)
 class Curve:
-    """A cost at several sizes, at least two of them different."""
+    """A cost at several sizes, more of them different than the law has parts."""
 
     name: str
     x_name: str
@@ -17,28 +19,41 @@ class Curve:
     x: tuple[float, ...]
     y: tuple[float, ...]
     detail: str = ""
+    degree: int = 1
+    """Of the law: 1 is a line; 2 has a square too, where each of the things meets each other one."""
+    noise: tuple[float, ...] = ()
+    """How far the middle repeat of each point is above the best one, which is `y`, in parts of it."""
 
     @property
-    def line(self) -> tuple[float, float]:
-        """Fixed part and cost of one more, by least squares of relative errors: small sizes count like large ones."""
-        x, y = np.array(self.x), np.array(self.y)
-        design = np.stack([np.ones_like(x), x], axis=1) / y[:, None]
-        fixed, each = np.linalg.lstsq(design, np.ones_like(y), rcond=None)[0]
-        return float(fixed), float(each)
+    def law(self) -> tuple[float, ...]:
+        """Fixed part, cost of one more, and of its square where the degree is 2.
+
+        By least squares of relative errors: small sizes count like large ones.
+        """
+        y = np.array(self.y)
+        found = np.linalg.lstsq(_powers(self.x, self.degree) / y[:, None], np.ones_like(y), rcond=None)[0]
+        return tuple(found.tolist())
+
+    def at(self, x: Sequence[float]) -> list[float]:
+        """What the law says for other sizes."""
+        found: list[float] = (_powers(x, self.degree) @ self.law).tolist()
+        return found
 
     @property
     def worst_miss(self) -> float:
-        """The largest relative distance of a point from the line."""
-        fixed, each = self.line
-        return max(abs(fixed + each * x - y) / y for x, y in zip(self.x, self.y, strict=True))
+        """The largest relative distance of a point from the law."""
+        return max(abs(law - y) / y for law, y in zip(self.at(self.x), self.y, strict=True))
 
     @property
     def r_squared(self) -> float:
-        """Share of the variance that the line explains; 1 where the points do not differ."""
-        fixed, each = self.line
-        x, y = np.array(self.x), np.array(self.y)
-        total = np.square(y - y.mean()).sum()
-        return float(1 - np.square(fixed + each * x - y).sum() / total) if total else 1.0
+        """Share of the points' relative variance that the law explains; 1 where the points do not differ.
+
+        With the weights of the fit. Of absolute errors the largest size alone would decide.
+        """
+        y, law = np.array(self.y), np.array(self.at(self.x))
+        middle = (1 / y).sum() / (1 / y**2).sum()  # the constant that fits best
+        total = np.square(middle / y - 1).sum()
+        return float(1 - np.square(law / y - 1).sum() / total) if total > 1e-12 else 1.0
 
     @property
     def power(self) -> float:
@@ -46,13 +61,24 @@ class Curve:
         return float(np.polyfit(np.log(self.x), np.log(self.y), 1)[0])
 
     def in_words(self) -> str:
-        fixed, each = self.line
         return (
-            f"{fixed:.3g} + {each:.3g} x {self.x_name} {self.unit}, R2 {self.r_squared:.4f}, "
-            f"at most {100 * self.worst_miss:.0f} % off; power {self.power:.2f}"
+            f"{law_in_words(self)}, R2 {self.r_squared:.4f}, at most {100 * self.worst_miss:.0f} % off; power "
+            f"{self.power:.2f}" + (f"; repeats {100 * max(self.noise):.0f} % apart" if self.noise else "")
         )
 
 
-def is_straight(curve: Curve, most: float = 0.1) -> bool:
-    """Whether a line passes within `most` of every point."""
+def law_in_words(curve: Curve) -> str:
+    """`"0.1 + 0.02 a box + 0.001 a box squared, ms"`"""
+    parts = ("", f" a {curve.x_name}", f" a {curve.x_name} squared")
+    terms = (f"{value:.3g}{part}" for value, part in zip(curve.law, parts, strict=False))
+    return " + ".join(terms) + f", {curve.unit}"
+
+
+def is_followed(curve: Curve, most: float = 0.1) -> bool:
+    """Whether the law passes within `most` of every point."""
     return curve.worst_miss <= most
+
+
+def _powers(x: Sequence[float], degree: int) -> Any:
+    """(len(x), degree + 1): 1, x, x squared."""
+    return np.vander(np.array(x, float), degree + 1, increasing=True)

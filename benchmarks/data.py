@@ -22,7 +22,7 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 import cv2
@@ -31,13 +31,14 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.coco_size import NUM_PERSONS, write_annotations
-from benchmarks.ratio import Ratio, in_turns
+from benchmarks.ratio import Ratio, in_turns, wanted
 from sdpose.data.augment import Augmentation, mirror_joints
 from sdpose.data.coco import load_coco
 from sdpose.data.dataset import PoseDataset, SampleKey
 from sdpose.data.images import decode
 from sdpose.data.loader import PoseBatch, epoch_order
 from sdpose.data.packing import make_pack
+from sdpose.export.latency import rounds_ms
 from sdpose.geometry import affine_matrix, apply_affine, box_to_center_scale, fit_aspect_ratio
 from sdpose.heatmaps import encode_heatmaps
 from sdpose.models.normalize import IMAGENET_MEAN, IMAGENET_STD, ImageNormalizer
@@ -77,11 +78,13 @@ def main() -> None:
         print(f"{ratio.name:<62}{ratio.value:>6.2f} [{ratio.low:.2f}, {ratio.high:.2f}]{aim}  {ratio.detail}")
 
 
-def ratios(*, quick: bool) -> list[Ratio]:
+def ratios(*, quick: bool, only: Collection[str] | None = None) -> list[Ratio]:
     """Of the annotations, and of training and evaluation input where the photographs are at hand."""
-    found = annotation_ratios(NUM_PERSONS // 10 if quick else NUM_PERSONS, 3)
-    if DATA.is_dir():
-        found += input_ratios(DATA, 96 if quick else 177, 3 if quick else 7)
+    found: list[Ratio] = []
+    if wanted(only, "annotations"):
+        found += annotation_ratios(NUM_PERSONS // 10 if quick else NUM_PERSONS, 3)
+    if wanted(only, "evaluation", "training") and DATA.is_dir():
+        found += input_ratios(DATA, 96 if quick else 177, 5 if quick else 7)
     return found
 
 
@@ -116,66 +119,53 @@ def input_ratios(data: Path, num_persons: int, rounds: int) -> list[Ratio]:
     in_order = np.arange(min(num_persons, len(evaluation)))
     shuffled = epoch_order(len(training), 0, 0, 0, 1, True)[:num_persons]
     normalize = ImageNormalizer()
-    found: list[Ratio] = []
-
-    def compare(
-        name: str,
-        first: Callable[[], object],
-        second: Callable[[], object],
-        count: int,
-        *,
-        aim: float | None = None,
-        inverse: bool = False,
-    ) -> None:
-        times = in_turns(first, second, rounds=rounds, clock=time.process_time)
-        times = [(a / count * 1e3, b / count * 1e3) for a, b in times]
-        found.append(ratio_of(name, times, "{0:.2f} ms, {1:.2f} ms a person", aim=aim, inverse=inverse))
-
-    compare(
-        "evaluation input: published / ours",
-        lambda: [plain_evaluation_batch(evaluation, rows) for rows in in_batches(in_order)],
-        lambda: our_batches(evaluation, in_order),
-        len(in_order),
-    )
-    compare(
-        "evaluation input, normalised: published / ours",
-        lambda: [plain_evaluation_batch(evaluation, rows) for rows in in_batches(in_order)],
-        lambda: [normalize(batch.images) for batch in our_batches(evaluation, in_order)],
-        len(in_order),
-    )
-    compare(
-        "training input: published / ours",
-        lambda: [plain_training_batch(training, rows) for rows in in_batches(shuffled)],
-        lambda: our_batches(training, shuffled),
-        len(shuffled),
-    )
-    compare(
-        "training input, normalised, with targets: published / ours",
-        lambda: [plain_training_batch(training, rows) for rows in in_batches(shuffled)],
-        lambda: [on_the_device(normalize, batch) for batch in our_batches(training, shuffled)],
-        len(shuffled),
-    )
-    compare(
-        "training input / decoding alone",
-        lambda: our_batches(training, shuffled),
-        lambda: decode_each(training, shuffled),
-        len(shuffled),
-        aim=AIM_BY_DECODING,
-        inverse=True,
+    evaluated = rounds_ms(
+        {
+            "published": lambda: [plain_evaluation_batch(evaluation, rows) for rows in in_batches(in_order)],
+            "ours": lambda: our_batches(evaluation, in_order),
+            "normalised": lambda: [normalize(batch.images) for batch in our_batches(evaluation, in_order)],
+        },
+        num_rounds=rounds,
+        clock=time.process_time,
     )
     with tempfile.TemporaryDirectory() as folder:
         pack = Path(folder) / "pack"
         make_pack(pack, training.contents(PADDING), num_workers=0)
         packed = make_dataset(data, "train", Augmentation(), pack)
-        compare(
-            "training input from a pack / decoding alone",
-            lambda: our_batches(packed, shuffled),
-            lambda: decode_each(training, shuffled),
-            len(shuffled),
-            aim=AIM_OF_PACK,
-            inverse=True,
+        trained = rounds_ms(
+            {
+                "published": lambda: [plain_training_batch(training, rows) for rows in in_batches(shuffled)],
+                "ours": lambda: our_batches(training, shuffled),
+                "with targets": lambda: [
+                    on_the_device(normalize, batch) for batch in our_batches(training, shuffled)
+                ],
+                "from a pack": lambda: our_batches(packed, shuffled),
+                "decoding": lambda: decode_each(training, shuffled),
+            },
+            num_rounds=rounds,
+            clock=time.process_time,
         )
-    return found
+
+    def ratio(
+        name: str, times: Mapping[str, list[float]], first: str, second: str, aim: float | None = None
+    ) -> Ratio:
+        count = len(in_order) if times is evaluated else len(shuffled)
+        pairs = [(a / count, b / count) for a, b in zip(times[first], times[second], strict=True)]
+        return ratio_of(name, pairs, "{0:.2f} ms, {1:.2f} ms a person", aim=aim, inverse=aim is not None)
+
+    return [
+        ratio("evaluation input: published / ours", evaluated, "published", "ours"),
+        ratio("evaluation input, normalised: published / ours", evaluated, "published", "normalised"),
+        ratio("training input: published / ours", trained, "published", "ours"),
+        ratio(
+            "training input, normalised, with targets: published / ours",
+            trained,
+            "published",
+            "with targets",
+        ),
+        ratio("training input / decoding alone", trained, "ours", "decoding", AIM_BY_DECODING),
+        ratio("training input from a pack / decoding alone", trained, "from a pack", "decoding", AIM_OF_PACK),
+    ]
 
 
 def ratio_of(

@@ -25,7 +25,7 @@ import os
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import redirect_stdout
 from dataclasses import fields, replace
 from pathlib import Path
@@ -40,7 +40,7 @@ from benchmarks.ap_noise import box_poses, val2017
 from benchmarks.data import plain_evaluation_batch
 from benchmarks.decode import load_reference
 from benchmarks.plain_model import plain_heatmaps
-from benchmarks.ratio import Ratio, in_turns
+from benchmarks.ratio import Ratio, in_turns, wanted
 from benchmarks.side import Side, clock_of
 from sdpose.data.coco import load_coco
 from sdpose.data.dataset import PoseDataset
@@ -83,30 +83,38 @@ def main() -> None:
         print(f"    {ratio.detail}", flush=True)
 
 
-def ratios(*, quick: bool) -> list[Ratio]:
+def ratios(*, quick: bool, only: Collection[str] | None = None) -> list[Ratio]:
     """Published over ours: the whole pass, and the host's part at COCO's size."""
-    return measure(quick=quick, threads=1, data=DATA)
+    return measure(quick=quick, threads=1, data=DATA, only=only)
 
 
-def measure(*, quick: bool, threads: int, data: Path) -> list[Ratio]:
+def measure(*, quick: bool, threads: int, data: Path, only: Collection[str] | None = None) -> list[Ratio]:
     """`ratios` with a choice of threads and data."""
-    num_persons, rounds = (BATCH, 1) if quick else (4 * BATCH, 3)
-    found = [whole_pass(data, num_persons=num_persons, rounds=rounds, threads=threads)]
-    if (data / "coco_val2017_eval").is_dir():
-        found.append(host_part(data, share=0.1 if quick else 1.0, rounds=1 if quick else 3))
+    num_persons, rounds = (BATCH, 2) if quick else (4 * BATCH, 3)
+    found = []
+    with Side(threads=threads, keep_memory=False) as plain, Side(threads=threads) as ours:
+        if wanted(only, "validation pass"):
+            found.append(
+                whole_pass(plain, ours, data, num_persons=num_persons, rounds=rounds, threads=threads)
+            )
+        if wanted(only, "results and AP") and (data / "coco_val2017_eval").is_dir():
+            found.append(
+                host_part(plain, ours, data, share=0.05 if quick else 1.0, rounds=3, threads=threads)
+            )
     return found
 
 
-def whole_pass(data: Path, *, num_persons: int, rounds: int, threads: int) -> Ratio:
+def whole_pass(plain: Side, ours: Side, data: Path, *, num_persons: int, rounds: int, threads: int) -> Ratio:
     """Seconds a person, from the photograph to AP."""
     with tempfile.TemporaryDirectory() as folder:
         where = validation_files(data, Path(folder))
-        with (
-            Side(plain_pass, *where, num_persons, threads=threads, keep_memory=False) as plain,
-            Side(our_pass, *where, num_persons, threads=threads) as ours,
-        ):
-            times = in_turns(plain, ours, rounds=rounds, clock=clock_of([plain, ours]))
-            require_same_ap(plain, ours, within=2e-3)
+        times = in_turns(
+            plain.made(plain_pass, *where, num_persons),
+            ours.made(our_pass, *where, num_persons),
+            rounds=rounds,
+            clock=clock_of([plain, ours]),
+        )
+        require_same_ap(plain, ours, within=2e-3)
     plain_ms, ours_ms = (1e3 * float(np.median(column)) / num_persons for column in zip(*times, strict=True))
     return Ratio.of(
         "validation pass, published / ours",
@@ -298,19 +306,21 @@ def quietly(step: Callable[[], Any]) -> Any:
 # The host at COCO's size ---------------------------------------------------------------------------------------------
 
 
-def host_part(data: Path, *, share: float, rounds: int) -> Ratio:
+def host_part(plain: Side, ours: Side, data: Path, *, share: float, rounds: int, threads: int) -> Ratio:
     """Seconds from poses to AP, for `share` of COCO val2017's size."""
-    with (
-        Side(plain_host_at_size, str(data), share, keep_memory=False) as plain,
-        Side(our_host_at_size, str(data), share) as ours,
-    ):
-        times = in_turns(plain, ours, rounds=rounds, clock=clock_of([plain, ours]))
-        require_same_ap(plain, ours, within=1e-6)
+    times = in_turns(
+        plain.made(plain_host_at_size, str(data), share),
+        ours.made(our_host_at_size, str(data), share),
+        rounds=rounds,
+        clock=clock_of([plain, ours]),
+    )
+    require_same_ap(plain, ours, within=1e-6)
     plain_s, ours_s = (float(np.median(column)) for column in zip(*times, strict=True))
     return Ratio.of(
         "results and AP at COCO's size, published / ours",
         [theirs / own for theirs, own in times],
-        detail=f"{plain_s:.1f} and {ours_s:.1f} s for {share:.0%} of 5,000 images and 22,000 boxes, one thread",
+        detail=f"{plain_s:.2f} and {ours_s:.2f} s for {share:.0%} of 5,000 images and 22,000 boxes, "
+        f"{threads} thread(s)",
     )
 
 

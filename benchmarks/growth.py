@@ -1,29 +1,34 @@
 """How the cost of everything grows: with the batch, the image, the persons in it, the data set, workers and processes.
 
-    python -m benchmarks.growth                       # all curves, some ten minutes
+    python -m benchmarks.growth                       # all curves, some six minutes
     python -m benchmarks.growth --only image batch    # some of them
     python -m benchmarks.growth --write               # keep the points in benchmarks/growth.json
     python -m benchmarks.growth --quick               # the ratios of `benchmarks.quick` alone
 
 Networks run on one thread and are measured in processor time, so that a busy machine does not count; workers and
-processes are measured by the clock on the wall and need a quiet one. For each curve: the line through the points, how
-far the worst point is from it, and the exponent of the best power law.
+processes are measured by the clock on the wall and need a quiet one. A point is the best of several repeats, each long
+enough for the clock; the repeats of all points take turns, so that a slow moment is not one point's. For each curve:
+the law through the points, how far the worst point is from it, the exponent of the best power law, and how far apart
+the repeats were, which is what a law can be held to.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import gc
 import json
+import math
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import closing
 from dataclasses import asdict
 from functools import cache, partial
 from multiprocessing import active_children
 from pathlib import Path
 from statistics import mean, median
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -33,7 +38,7 @@ from benchmarks.busy import Moment, busy_since, cpu_name
 from benchmarks.coco_size import write_annotations
 from benchmarks.curve import Curve
 from benchmarks.processes import as_text, measure
-from benchmarks.ratio import Ratio, in_turns
+from benchmarks.ratio import Ratio, in_turns, wanted
 from benchmarks.startup import PHOTOGRAPHS_A_SIZE, draw_photographs, photograph_of
 from sdpose.data.augment import Augmentation
 from sdpose.data.coco import CocoKeypoints, load_coco
@@ -50,6 +55,9 @@ KEPT = Path(__file__).with_name("growth.json")
 COCO_PERSONS = 149_813
 SIZE_WH = (640, 480)
 CROP_WH = (192, 256)
+SET_SIZES = (15_000, 50_000, 150_000, 500_000, 1_500_000)
+"""Persons; the largest is ten times COCO."""
+LEAST_S = 0.02
 _CPU = time.process_time
 
 
@@ -83,11 +91,15 @@ def main() -> None:
         KEPT.write_text(text + "\n", encoding="utf-8")
 
 
-def ratios(*, quick: bool) -> list[Ratio]:
+def ratios(*, quick: bool, only: Collection[str] | None = None) -> list[Ratio]:
     """What may not grow: cost an image with the batch, cost a person with the crowd, start of an epoch with the set."""
     one_thread()
-    rounds = 5 if quick else 15
-    return [*_network_ratios(3 if quick else 7), *_data_ratios(rounds)]
+    found: list[Ratio] = []
+    if wanted(only, "growth: evaluation pass"):
+        found += _network_ratios(4 if quick else 7)
+    if wanted(only, "growth: evaluation input", "growth: order"):
+        found += _data_ratios(5 if quick else 15)
+    return found
 
 
 def _network_ratios(rounds: int) -> list[Ratio]:
@@ -147,8 +159,8 @@ def batch_curve() -> Curve:
     """Cost of an evaluation pass against the batch."""
     model = create_model("sdpose_s_v1").eval()
     sizes = (1, 2, 4, 8, 16)
-    times = [seconds(partial(model, crops(size))) for size in sizes]
-    return curve("evaluation pass of S-V1 against the batch", "image", "ms", sizes, times)
+    points = best_of([partial(model, crops(size)) for size in sizes], rounds=4)
+    return curve("evaluation pass of S-V1 against the batch", "image", "ms", sizes, points)
 
 
 def training_curve() -> Curve:
@@ -164,27 +176,30 @@ def training_curve() -> Curve:
         total_loss(terms).backward()
         optimizer.step()
 
-    times = []
     with torch.enable_grad():
-        for size in sizes:
-            times.append(seconds(partial(step, crops(size))))  # noqa: PERF401
-    return curve("training step of S-V1 against the batch", "image", "ms", sizes, times)
+        points = best_of([partial(step, crops(size)) for size in sizes], rounds=3)
+    return curve("training step of S-V1 against the batch", "image", "ms", sizes, points)
 
 
 def image_curve() -> Curve:
     """Cost of an evaluation pass against the pixels of the crop."""
     sizes = ((128, 96), (192, 144), (256, 192), (320, 240), (384, 288))
-    times, macs = [], []
-    for size in sizes:
-        model = model_for(size)
-        times.append(seconds(partial(model, crops(2, size))) / 2)
-        macs.append(count(model, size)[-1].one_cycle.macs_with_attention / 1e9)
+    models = [model_for(size) for size in sizes]
+    macs = [
+        count(model, size)[-1].one_cycle.macs_with_attention / 1e9
+        for model, size in zip(models, sizes, strict=True)
+    ]
+    points = best_of(
+        [partial(model, crops(2, size)) for model, size in zip(models, sizes, strict=True)], rounds=5
+    )
     return curve(
         "evaluation pass of S-V1 against the image",
         "1000 pixels",
         "ms",
         [height * width / 1e3 for height, width in sizes],
-        times,
+        points,
+        things=2,
+        degree=2,  # attention
         detail="GMACs by count " + ", ".join(f"{each:.2f}" for each in macs),
     )
 
@@ -195,41 +210,56 @@ def crowd_curve() -> Curve:
     with tempfile.TemporaryDirectory() as folder:
         draw_photographs(Path(folder), [SIZE_WH])
         sets = [people_in_images(Path(folder), num) for num in nums]
-        times = [seconds(partial(crops_of, data), repeats=10) / PHOTOGRAPHS_A_SIZE for data in sets]
-    return curve("evaluation input of a 640x480 image against its persons", "person", "ms", nums, times)
+        points = best_of([partial(crops_of, data) for data in sets], rounds=10)
+    return curve(
+        "evaluation input of a 640x480 image against its persons",
+        "person",
+        "ms",
+        nums,
+        points,
+        things=PHOTOGRAPHS_A_SIZE,
+    )
 
 
 def suppression_curve() -> Curve:
     """Cost of OKS suppression in an image against the boxes in it."""
     rng = np.random.default_rng(0)
-    nums = (1, 4, 16, 32, 64, 128)
-    times = []
+    nums = (1, 2, 4, 8, 16, 32, 64, 128)
+    acts = []
     for num in nums:
         joints, areas, scores = rng.uniform(0, 640, (num, 17, 3)), rng.uniform(1e3, 1e5, num), rng.random(num)
-        times.append(seconds(partial(oks_nms, joints, areas, scores, COCO17.sigmas, 0.9), repeats=50))
-    return curve("suppression in an image against its boxes", "box", "ms", nums, times)
+        acts.append(partial(oks_nms, joints, areas, scores, COCO17.sigmas, 0.9))
+    points = best_of(acts, rounds=15)
+    return curve("suppression in an image against its boxes", "box", "ms", nums, points, degree=2)
 
 
 def annotations_curve(most: int = 1_500_000) -> Curve:
     """Processor seconds to read an annotation file against the persons in it."""
-    sizes = [size for size in (15_000, 50_000, 150_000, 500_000, 1_500_000) if size <= most]
-    times, table_mb = [], 0.0
+    sizes = [size for size in SET_SIZES if size <= most]
+    taken, table_mb = [], 0.0
     with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "persons.json"
         for size in sizes:
-            path = Path(folder) / "persons.json"
             write_annotations(path, size)
-            started_at = _CPU()
-            table = load_coco(path, folder, COCO17)
-            times.append(_CPU() - started_at)
-            persons = table.ground_truth_persons()
-            table_mb = sum(getattr(persons, each.name).nbytes for each in dataclasses.fields(persons)) / 1e6
+            # As often as half a million persons allow, and twice at least.
+            taken.append(
+                [
+                    spent_s(partial(load_coco, path, folder, COCO17), 1)
+                    for _ in range(max(2, min(7, 500_000 // size)))
+                ]
+            )
             path.unlink()
+            gc.collect()
+        write_annotations(path, SET_SIZES[0])
+        persons = load_coco(path, folder, COCO17).ground_truth_persons()
+        columns = (getattr(persons, each.name) for each in dataclasses.fields(persons))
+        table_mb = sum(column.nbytes for column in columns) * sizes[-1] / SET_SIZES[0] / 1e6
     return curve(
         "reading annotations against the persons",
         "1000 persons",
         "s",
         [size / 1e3 for size in sizes],
-        times,
+        Points.of(taken),
         factor=1,
         detail=f"{table_mb:.0f} MB in memory at {sizes[-1]:,} persons",
     )
@@ -237,25 +267,26 @@ def annotations_curve(most: int = 1_500_000) -> Curve:
 
 def order_curve() -> Curve:
     """Cost of an epoch's order against the persons in the set."""
-    sizes = (15_000, 50_000, 150_000, 500_000, 1_500_000)
-    times = [seconds(partial(epoch_order, size, 0, 0, 0, 1, True), repeats=10) for size in sizes]
-    return curve(
-        "order of an epoch against the persons", "1000 persons", "ms", [s / 1e3 for s in sizes], times
-    )
+    acts = [partial(epoch_order, size, 0, 0, 0, 1, True) for size in SET_SIZES]
+    x = [size / 1e3 for size in SET_SIZES]
+    return curve("order of an epoch against the persons", "1000 persons", "ms", x, best_of(acts, rounds=9))
 
 
 def loader_curve() -> Curve:
     """Milliseconds on the wall from nothing to the first batch of 2 workers, against the persons in the set."""
-    sizes = (15_000, 50_000, 150_000, 500_000, 1_500_000)
-    times = []
     with tempfile.TemporaryDirectory() as folder:
         draw_photographs(Path(folder), [SIZE_WH])
         small = people_in_images(Path(folder), 1)
-        for size in sizes:
-            data = repeated(small, size)
-            times.append(min(first_batch_s(data, 2, time.perf_counter) for _ in range(5)))
-    x = [size / 1e3 for size in sizes]
-    return curve("start of 2 workers and the first batch against the persons", "1000 persons", "ms", x, times)
+        sets = [repeated(small, size) for size in SET_SIZES]
+        first_batch_s(sets[0], 2, time.perf_counter)
+        taken = [[first_batch_s(data, 2, time.perf_counter) for data in sets] for _ in range(11)]
+    return curve(
+        "start of 2 workers and the first batch against the persons",
+        "1000 persons",
+        "ms",
+        [size / 1e3 for size in SET_SIZES],
+        Points.of(list(zip(*taken, strict=True))),
+    )
 
 
 def memory_curve() -> Curve:
@@ -272,7 +303,8 @@ def memory_curve() -> Curve:
                     next(batches)
                 megabytes.append(mean(private_mb(child.pid) for child in active_children()))
     x = [size / 1e3 for size in sizes]
-    return curve("memory of a worker against the persons", "1000 persons", "MB", x, megabytes, factor=1)
+    points = Points(megabytes, [])
+    return curve("memory of a worker against the persons", "1000 persons", "MB", x, points, factor=1)
 
 
 def private_mb(process: int) -> float:
@@ -287,17 +319,13 @@ def workers_curve() -> Curve:
     with tempfile.TemporaryDirectory() as folder:
         draw_photographs(Path(folder), [SIZE_WH])
         data = repeated(people_in_images(Path(folder), 2, Augmentation()), 64 * 200)
-        times = {num: [] for num in nums}
-        for _ in range(3):
-            for num in nums:
-                times[num].append(between_batches_s(data, num))
-    values = [min(times[num]) for num in nums]
-    return Curve(
-        name="time a batch of 64 against the workers",
-        x_name="worker",
-        unit="ms",
-        x=tuple(float(max(num, 0.5)) for num in nums),
-        y=tuple(1e3 * each for each in values),
+        taken = [[between_batches_s(data, num) for num in nums] for _ in range(3)]
+    return curve(
+        "time a batch of 64 against the workers",
+        "worker",
+        "ms",
+        [max(num, 0.5) for num in nums],
+        Points.of(list(zip(*taken, strict=True))),
         detail="0 workers stand at 0.5",
     )
 
@@ -316,29 +344,65 @@ CURVES: dict[str, Callable[[], Curve]] = {
 }
 
 
+class Points(NamedTuple):
+    """What was measured at each size, and how far the middle repeat was above the best one, in parts of it."""
+
+    best: Sequence[float]
+    noise: Sequence[float]
+
+    @classmethod
+    def of(cls, taken: Sequence[Sequence[float]]) -> Points:
+        """The best of the repeats at each size: other work only lengthens, and it is the shape that counts here."""
+        return cls([min(each) for each in taken], [median(each) / min(each) - 1 for each in taken])
+
+
 def curve(
     name: str,
     x_name: str,
     unit: str,
     x: Sequence[float],
-    seconds: Sequence[float],
+    points: Points,
     *,
     factor: float = 1e3,
+    things: int = 1,
+    degree: int = 1,
     detail: str = "",
 ) -> Curve:
-    y = tuple(factor * each for each in seconds)
-    return Curve(name=name, x_name=x_name, unit=unit, x=tuple(float(each) for each in x), y=y, detail=detail)
+    """Of the cost of `things` at each size, in seconds or what else `factor` makes `unit` of."""
+    return Curve(
+        name=name,
+        x_name=x_name,
+        unit=unit,
+        x=tuple(float(each) for each in x),
+        y=tuple(factor * each / things for each in points.best),
+        detail=detail,
+        degree=degree,
+        noise=tuple(points.noise),
+    )
 
 
-def seconds(act: Callable[[], object], *, repeats: int = 3) -> float:
-    """The fastest of some, after one to warm up: other work only lengthens, and it is the shape that counts here."""
-    taken = []
-    for number in range(repeats + 1):
-        started_at = _CPU()
+def best_of(acts: Sequence[Callable[[], object]], *, rounds: int) -> Points:
+    """Processor seconds of a call of each, in turns, after one to warm up."""
+    nums = [enough_calls(act) for act in acts]
+    taken = [[spent_s(act, num) for act, num in zip(acts, nums, strict=True)] for _ in range(rounds)]
+    return Points.of(list(zip(*taken, strict=True)))
+
+
+def enough_calls(act: Callable[[], object]) -> int:
+    """So many that they take at least LEAST_S together, a few thousand times what the clock can tell apart."""
+    act()
+    num = 1
+    while (each_s := spent_s(act, num)) * num < LEAST_S:
+        num = max(2 * num, math.ceil(LEAST_S / max(each_s, 1e-9)))
+    return num
+
+
+def spent_s(act: Callable[[], object], num_calls: int) -> float:
+    """Processor seconds of one of so many calls."""
+    started_at = _CPU()
+    for _ in range(num_calls):
         act()
-        if number:
-            taken.append(_CPU() - started_at)
-    return min(taken)
+    return (_CPU() - started_at) / num_calls
 
 
 def one_thread() -> None:

@@ -23,14 +23,14 @@ import argparse
 import platform
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from benchmarks.plain_model import plain_heatmaps, plain_training_step
-from benchmarks.ratio import Ratio, in_turns
+from benchmarks.ratio import Ratio, in_turns, wanted
 from benchmarks.side import Side, clock_of
 from sdpose.heatmaps import flip_heatmaps
 from sdpose.models import (
@@ -50,6 +50,8 @@ from sdpose.skeleton import COCO17
 
 # Wanted fractions of the peak; the published code reaches about 0.21 in training, a plain rewrite 0.45.
 GOALS = {"evaluation": 0.50, "training": 0.55}
+KINDS = ("evaluation", "training")
+QUICK_REPEATS = {"evaluation": 3, "training": 2}
 PEAK_SIZES = (1024, 1536, 2048)
 BURST_S = 0.15
 
@@ -119,21 +121,34 @@ def main() -> None:
             flush=True,
         )
     if not args.before:
-        show(against_published(args.variant, batch_size=16, rounds=args.repeats, threads=args.threads))
+        show(against_published(args.variant, KINDS, batch_size=16, rounds=args.repeats, threads=args.threads))
 
 
-def ratios(*, quick: bool) -> list[Ratio]:
+def ratios(*, quick: bool, only: Collection[str] | None = None) -> list[Ratio]:
     """Shares of the matrix product's speed, on one thread, and speed-ups over the published way; SDPose-S-V1."""
+    kinds = [kind for kind in KINDS if wanted(only, f"{kind}, published")]
+    # With one thread torch takes other, slower convolutions below a batch of 16: all threads, as a run has them.
+    batch_size, rounds = (4, 4) if quick else (16, 5)
+    return shares(quick=quick, only=only) + against_published(
+        "sdpose_s_v1", kinds, batch_size=batch_size, rounds=rounds, threads=torch.get_num_threads()
+    )
+
+
+def shares(*, quick: bool, only: Collection[str] | None = None) -> list[Ratio]:
+    """Of the matrix product's speed, on one thread, at batch 16."""
+    asked = [kind for kind in KINDS if wanted(only, f"{kind}, share")]
+    if not asked:
+        return []
     threads_before = torch.get_num_threads()
     torch.set_num_threads(1)
     keep_freed_memory()
     try:
-        matmul, shares = matmul_case(), []
+        matmul, found = matmul_case(), []
         for case in cases("sdpose_s_v1", before=False):
-            if case.batch_size == 1:
+            if case.batch_size == 1 or case.kind not in asked:
                 continue
-            result = measure(case, matmul, 1 if quick else 5)
-            shares.append(
+            result = measure(case, matmul, QUICK_REPEATS[case.kind] if quick else 5)
+            found.append(
                 Ratio.of(
                     f"{case.kind}, share of the matmul peak",
                     result.fractions,
@@ -144,25 +159,27 @@ def ratios(*, quick: bool) -> list[Ratio]:
             )
     finally:
         torch.set_num_threads(threads_before)
-    # With one thread torch takes other, slower convolutions below a batch of 16: all threads, as a run has them.
-    batch_size, rounds = (8, 1) if quick else (16, 5)
-    return shares + against_published(
-        "sdpose_s_v1", batch_size=batch_size, rounds=rounds, threads=torch.get_num_threads()
-    )
+    return found
 
 
-def against_published(variant: str, *, batch_size: int, rounds: int, threads: int) -> list[Ratio]:
+def against_published(
+    variant: str, kinds: Sequence[str], *, batch_size: int, rounds: int, threads: int
+) -> list[Ratio]:
     """Time of the published way over ours: a training step, and the evaluation of a batch with its mirror image."""
-    found = []
-    for kind, plain_side, our_side in (
-        ("evaluation", plain_evaluation, our_evaluation),
-        ("training", plain_training, our_training),
-    ):
-        with (
-            Side(plain_side, variant, batch_size, threads=threads, keep_memory=False) as plain,
-            Side(our_side, variant, batch_size, threads=threads) as ours,
-        ):
-            times = in_turns(plain, ours, rounds=rounds, clock=clock_of([plain, ours]))
+    found: list[Ratio] = []
+    if not kinds:
+        return found
+    with Side(threads=threads, keep_memory=False) as plain, Side(threads=threads) as ours:
+        taken = {
+            kind: in_turns(
+                plain.made(SIDES[kind][0], variant, batch_size),
+                ours.made(SIDES[kind][1], variant, batch_size),
+                rounds=rounds,
+                clock=clock_of([plain, ours]),
+            )
+            for kind in kinds
+        }
+    for kind, times in taken.items():
         plain_s, ours_s = (statistics.median(column) for column in zip(*times, strict=True))
         found.append(
             Ratio.of(
@@ -223,6 +240,9 @@ def plain_evaluation(variant: str, batch_size: int) -> Callable[[], object]:
         return float(((heatmaps + turned) * 0.5).sum())
 
     return run
+
+
+SIDES = {"evaluation": (plain_evaluation, our_evaluation), "training": (plain_training, our_training)}
 
 
 def cases(variant: str, *, before: bool) -> list[Case]:

@@ -117,12 +117,12 @@ def ratios(*, quick: bool) -> list[Ratio]:
     settings = load_settings(DEMO)
     length = settings.log_config.interval
     # An epoch is one interval here; a shorter one tells what an iteration takes as well.
-    batches = [random_batch(settings, 16, seed) for seed in range(5 if quick else length)]
+    batches = [random_batch(settings, 16, seed) for seed in range(3 if quick else length)]
     rounds = []
     with tempfile.TemporaryDirectory() as folder:
         training = build(settings, Path(folder), batches)
         training.train(watched=False)
-        for _ in range(3 if quick else 10):
+        for _ in range(4 if quick else 10):
             alone_s = training.train(watched=False) / len(batches)
             rounds.append((alone_s, sum(parts_s(training, batches, length).values())))
     return [

@@ -18,7 +18,7 @@ from typing import Any
 
 from benchmarks import growth, limits, startup
 from benchmarks.charts import aims_chart, growth_chart
-from benchmarks.curve import Curve, is_straight
+from benchmarks.curve import Curve, is_followed, law_in_words
 from benchmarks.limits import Distance
 from benchmarks.processes import WIRES, TwoProcesses, ring_s
 from benchmarks.startup import ROOT
@@ -134,15 +134,16 @@ def limits_block() -> str:
 def growth_block() -> str:
     lines = _warned(_read(growth.KEPT)["warning"])
     lines += [
-        "| cost | line through the points | R2 | farthest point | power | |",
-        "|---|---|---|---|---|---|",
+        "| cost | law through the points | R2 | farthest point | repeats apart | power | |",
+        "|---|---|---|---|---|---|---|",
     ]
     for curve in curves().values():
-        fixed, each = curve.line
+        verdict = "straight" if curve.degree == 1 else "a line and a square"
+        noise = f"{100 * max(curve.noise):.0f} %" if curve.noise else ""
         lines.append(
-            f"| {curve.name}, {min(curve.x):g} to {max(curve.x):g} | {fixed:.3g} + {each:.3g} a {curve.x_name}, "
-            f"{curve.unit} | {curve.r_squared:.3f} | {100 * curve.worst_miss:.0f} % | {curve.power:.2f} | "
-            f"{'straight' if is_straight(curve) else 'not straight'} |"
+            f"| {curve.name}, {min(curve.x):g} to {max(curve.x):g} | {law_in_words(curve)} | "
+            f"{curve.r_squared:.3f} | {100 * curve.worst_miss:.0f} % | {noise} | {curve.power:.2f} | "
+            f"{'' if is_followed(curve) else 'not '}{verdict} |"
         )
     return "\n".join(lines)
 

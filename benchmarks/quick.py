@@ -4,7 +4,8 @@
     python -m benchmarks.quick --only data       # one script
     python -m benchmarks.quick --write           # make the table anew, of three runs; on a quiet machine
 
-Exit code 1 when a ratio is worse than the table beyond its spread, twice, or when a script fails. Every script runs in
+Exit code 1 when a ratio is worse than the table beyond its spread, twice, or when a script fails. The second time a
+script leaves out what was good, where it can. Every script runs in
 a process of its own: threads, memory and crashes of one are not another's.
 """
 
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import datetime
 import importlib
+import inspect
 import json
 import os
 import signal
@@ -21,7 +23,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib import metadata
 from pathlib import Path
@@ -133,7 +135,7 @@ def checked(script: str, committed: Table | None) -> Outcome:
     if not suspects:
         return outcome
     say(f"  once more, since it is worse than the table: {', '.join(sorted(suspects))}")
-    again = {ratio.name: ratio for ratio in run_script(f"benchmarks.{script}").ratios}
+    again = {ratio.name: ratio for ratio in run_script(f"benchmarks.{script}", only=suspects).ratios}
     return replace(
         outcome,
         ratios=tuple(
@@ -156,14 +158,17 @@ def repeated(script: str, num_runs: int) -> Outcome:
     return replace(runs[-1], ratios=tuple(merged(ratios) for ratios in of_name.values()))
 
 
-def run_script(module: str, *, longest_s: float = LONGEST_S) -> Outcome:
-    """`ratios(quick=True)` of a module in a process of its own."""
+def run_script(module: str, *, longest_s: float = LONGEST_S, only: Collection[str] | None = None) -> Outcome:
+    """`ratios(quick=True)` of a module in a process of its own; `only` these, where it can leave others out."""
     script = module.rpartition(".")[2]
     say(f"{script} ...", end="")
     started_at, before_s = time.monotonic(), sum(os.times()[2:4])
     with tempfile.TemporaryDirectory() as folder:
         answer = Path(folder) / "answer.json"
-        code = f"from benchmarks.quick import answer_into; answer_into({module!r}, {str(answer)!r})"
+        names = None if only is None else sorted(only)
+        code = (
+            f"from benchmarks.quick import answer_into; answer_into({module!r}, {str(answer)!r}, {names!r})"
+        )
         child = subprocess.Popen(
             [sys.executable, "-c", code],
             cwd=ROOT,
@@ -196,12 +201,12 @@ def run_script(module: str, *, longest_s: float = LONGEST_S) -> Outcome:
     )
 
 
-def answer_into(module: str, path: str) -> None:
+def answer_into(module: str, path: str, only: Collection[str] | None = None) -> None:
     """What the process of a script does."""
-    Path(path).write_text(json.dumps(asdict(outcome_of(module))), encoding="utf-8")
+    Path(path).write_text(json.dumps(asdict(outcome_of(module, only))), encoding="utf-8")
 
 
-def outcome_of(module: str) -> Outcome:
+def outcome_of(module: str, only: Collection[str] | None = None) -> Outcome:
     """A module's ratios.
 
     A package that is not installed, a file that is not there, and what else a user can mend are `missing`; any other
@@ -209,7 +214,9 @@ def outcome_of(module: str) -> Outcome:
     """
     script = module.rpartition(".")[2]
     try:
-        return Outcome(script, ratios=tuple(importlib.import_module(module).ratios(quick=True)))
+        ratios = importlib.import_module(module).ratios
+        some = {"only": only} if "only" in inspect.signature(ratios).parameters else {}
+        return Outcome(script, ratios=tuple(ratios(quick=True, **some)))
     except ModuleNotFoundError as error:
         if str(error.name).split(".")[0] in {"benchmarks", "sdpose"}:
             return Outcome(script, error=str(error))

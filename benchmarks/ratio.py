@@ -1,12 +1,13 @@
 """What a benchmark gives: a ratio of two things measured in turns in one run, and how far it may be trusted.
 
 Every script of this folder that measures speed has `ratios(quick=...)`, which gives a list of these; its `main` prints
-them and what stands behind them. `benchmarks/quick.py` asks all of them and compares with the committed table.
+them and what stands behind them. `benchmarks/quick.py` asks all of them and compares with the committed table. A script
+whose parts can be measured without each other also takes `only=...`, the names that are asked for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from statistics import median, quantiles
 from typing import Literal
@@ -51,6 +52,11 @@ class Ratio:
             raise ValueError(f"{name}: no round was measured")
         low, _, high = quantiles(rounds, n=4) if len(rounds) > 1 else (rounds[0], rounds[0], rounds[0])
         return cls(name=name, value=median(rounds), low=low, high=high, better=better, aim=aim, detail=detail)
+
+
+def wanted(only: Collection[str] | None, *beginnings: str) -> bool:
+    """Whether a part that gives ratios whose names begin like this is asked for; None asks for everything."""
+    return only is None or any(name.startswith(beginnings) for name in only)
 
 
 def in_turns(

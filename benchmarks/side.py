@@ -21,29 +21,36 @@ Make = Callable[..., Callable[[], Any]]
 
 
 class Side:
-    """`make(*args)` in a new process gives what every call runs there. Leaving the context ends the process.
+    """A new process to run things in; leaving the context ends it.
 
-    `make` must be a function of a module. `spent_s` are the seconds of all calls so far, `result` is what the last one
-    gave.
+    `spent_s` are the seconds of all calls so far, `result` is what the last one gave.
     """
 
-    def __init__(self, make: Make, *args: Any, threads: int = 1, keep_memory: bool = True) -> None:
+    def __init__(self, *, threads: int = 1, keep_memory: bool = True) -> None:
         context = multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
-        self._process = context.Process(
-            target=_serve, args=(theirs, make, args, threads, keep_memory), daemon=True
-        )
+        self._process = context.Process(target=_serve, args=(theirs, threads, keep_memory), daemon=True)
+        self._num_made = 0
         self.spent_s = 0.0
         self.result: Any = None
         self._process.start()
         theirs.close()
 
-    def __call__(self) -> Any:
-        """One run there; gives its result. Raises EOFError when the process has died of an error, shown on stderr."""
-        self._connection.send(True)
-        elapsed_s, self.result = self._connection.recv()
-        self.spent_s += elapsed_s
-        return self.result
+    def made(self, make: Make, *args: Any) -> Callable[[], Any]:
+        """`make(*args)`, a function of a module, gives there what every call of the answer runs there.
+
+        The call gives its result. Raises EOFError when the process has died of an error, shown on stderr.
+        """
+        self._connection.send((make, args))
+        number, self._num_made = self._num_made, self._num_made + 1
+
+        def run() -> Any:
+            self._connection.send(number)
+            elapsed_s, self.result = self._connection.recv()
+            self.spent_s += elapsed_s
+            return self.result
+
+        return run
 
     def __enter__(self) -> Side:
         return self
@@ -63,17 +70,21 @@ def clock_of(sides: Sequence[Side]) -> Callable[[], float]:
     return lambda: sum(side.spent_s for side in sides)
 
 
-def _serve(connection: Any, make: Make, args: Sequence[Any], threads: int, keep_memory: bool) -> None:
+def _serve(connection: Any, threads: int, keep_memory: bool) -> None:
     torch.set_num_threads(threads)
     if keep_memory:
         keep_freed_memory()
-    run = make(*args)
+    runs: list[Callable[[], Any]] = []
     clock = time.process_time if threads == 1 else time.perf_counter
     while True:
         try:
-            connection.recv()
+            asked = connection.recv()
         except EOFError:
             return
+        if isinstance(asked, tuple):
+            make, args = asked
+            runs.append(make(*args))
+            continue
         started_at = clock()
-        result = run()
+        result = runs[asked]()
         connection.send((clock() - started_at, result))

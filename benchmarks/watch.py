@@ -1,7 +1,7 @@
 """How quick the live page is with a long run: 300 epochs, 1 M records, in a real browser.
 
     python -m benchmarks.watch             # some two minutes
-    python -m benchmarks.watch --quick     # 30 epochs, 100,000 records
+    python -m benchmarks.watch --quick     # 30 epochs, 100,000 records, the ratios alone
 
 `sdpose watch` runs in a process of its own, as people start it, and a headless Chromium looks at it. Times are from the
 wall clock: other work on the machine counts. Two ratios depend less on the machine: the page of the long run against
@@ -18,19 +18,20 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.ratio import Ratio, in_turns
+from benchmarks.ratio import Ratio, in_turns, wanted
 from sdpose.dashboard.own_log import OwnLog
 from sdpose.errors import SdposeError
 
 STAMP = "20260101_000000"
 EPOCH_LENGTH = 3333
 FULL_EPOCHS, QUICK_EPOCHS = 300, 30
+READ_EPOCHS = 10  # a third of a second to read
 _ROUNDS = 5
 _SCROLL_S = 4.0
 _RECORDS = 12
@@ -149,15 +150,17 @@ def to_the_page(page: Any, log: Path, epoch: int, number: int) -> float:
     return float(page.evaluate(_SEEN, str(loss))) / 1000 - written_at
 
 
-def measured(folder: Path, epochs: int, say: Callable[[str], None]) -> Ratio:
-    """The page of the long run below `folder / "long"`, with the short one below `folder / "short"` to compare with."""
+def measured(folder: Path, epochs: int, say: Callable[[str], None] | None) -> Ratio:
+    """The page of the long run below `folder / "long"`, with the short one below `folder / "short"` to compare with.
+
+    `say` hears line by line what stands behind it; without one, what does not belong to the ratio is not measured.
+    """
     log = folder / "long" / "run" / f"{STAMP}.log.json"
     with browser() as chromium, served(folder / "long") as address, served(folder / "short") as short:
         page, first_s = opened(chromium, address)
         started_at = time.perf_counter()
         until_read(page)
-        say(f"opened for the first time, an even sample of the log: {first_s:.2f} s to the first chart")
-        say(f"all of it read after {time.perf_counter() - started_at + first_s:.1f} s")
+        read_s = time.perf_counter() - started_at + first_s
         times: list[tuple[float, float]] = []
         for _ in range(_ROUNDS):
             pages = [opened(chromium, each) for each in (address, short)]
@@ -165,15 +168,19 @@ def measured(folder: Path, epochs: int, say: Callable[[str], None]) -> Ratio:
             for each, _ in pages:
                 each.context.close()
         opening = [long_s for long_s, _ in times]
-        say(
-            f"opened again: {median(opening):.2f} s to the first chart (worst of {_ROUNDS}: {max(opening):.2f} s)"
-        )
-        frames = sorted(page.evaluate(_SCROLL, _SCROLL_S))
-        say(f"scrolled: {_frames(frames)}")
-        taken = [to_the_page(page, log, epochs + 1, number + 1) for number in range(_RECORDS)]
-        say(
-            f"a new record is on the page after {median(taken):.2f} s (worst of {_RECORDS}: {max(taken):.2f} s)"
-        )
+        if say is not None:
+            say(f"opened for the first time, an even sample of the log: {first_s:.2f} s to the first chart")
+            say(f"all of it read after {read_s:.1f} s")
+            say(
+                f"opened again: {median(opening):.2f} s to the first chart "
+                f"(worst of {_ROUNDS}: {max(opening):.2f} s)"
+            )
+            say(f"scrolled: {_frames(sorted(page.evaluate(_SCROLL, _SCROLL_S)))}")
+            taken = [to_the_page(page, log, epochs + 1, number + 1) for number in range(_RECORDS)]
+            say(
+                f"a new record is on the page after {median(taken):.2f} s "
+                f"(worst of {_RECORDS}: {max(taken):.2f} s)"
+            )
     return Ratio.of(
         "watch: seconds to the first chart, long run / run of 1,000 records",
         [long_s / short_s for long_s, short_s in times],
@@ -197,7 +204,7 @@ def reading(log: Path) -> Ratio:
                 for name, value in json.loads(line).items():
                     columns.setdefault(name, []).append(value)
 
-    times = in_turns(plainly, ours, rounds=3, clock=time.process_time)
+    times = in_turns(plainly, ours, rounds=5, clock=time.process_time)
     return Ratio.of(
         "watch: CPU seconds to read a log, json.loads / ours",
         [theirs / own for theirs, own in times],
@@ -214,24 +221,29 @@ def _frames(frames: Sequence[float]) -> str:
     )
 
 
-def run(*, quick: bool, say: Callable[[str], None]) -> list[Ratio]:
+def run(
+    *, quick: bool, say: Callable[[str], None] | None = None, only: Collection[str] | None = None
+) -> list[Ratio]:
     """The ratios; `say` hears line by line what stands behind them."""
-    epochs = QUICK_EPOCHS if quick else FULL_EPOCHS
+    epochs, found = QUICK_EPOCHS if quick else FULL_EPOCHS, []
     with tempfile.TemporaryDirectory(prefix="sdpose-watch-") as name:
         folder = Path(name)
-        write_log(folder / "read" / "run", epochs=QUICK_EPOCHS)
-        read = reading(folder / "read" / "run" / f"{STAMP}.log.json")
-        shutil.rmtree(folder / "read")
-        records = write_log(folder / "long" / "run", epochs=epochs)
-        write_log(folder / "short" / "run", epochs=10, epoch_length=100)
-        size = (folder / "long" / "run" / f"{STAMP}.log.json").stat().st_size
-        say(f"{records:,} records in {epochs} epochs, {size / 2**20:.0f} MiB")
-        return [measured(folder, epochs, say), read]
+        if wanted(only, "watch: seconds"):
+            records = write_log(folder / "long" / "run", epochs=epochs)
+            write_log(folder / "short" / "run", epochs=10, epoch_length=100)
+            size = (folder / "long" / "run" / f"{STAMP}.log.json").stat().st_size
+            if say is not None:
+                say(f"{records:,} records in {epochs} epochs, {size / 2**20:.0f} MiB")
+            found.append(measured(folder, epochs, say))
+        if wanted(only, "watch: CPU seconds"):
+            write_log(folder / "read" / "run", epochs=READ_EPOCHS)
+            found.append(reading(folder / "read" / "run" / f"{STAMP}.log.json"))
+    return found
 
 
-def ratios(*, quick: bool) -> list[Ratio]:
+def ratios(*, quick: bool, only: Collection[str] | None = None) -> list[Ratio]:
     """For the committed table."""
-    return run(quick=quick, say=lambda line: None)
+    return run(quick=quick, only=only)
 
 
 def main() -> None:
@@ -241,7 +253,7 @@ def main() -> None:
     )
     parser.add_argument("--quick", action="store_true", help="100,000 records")
     quick = parser.parse_args().quick
-    for each in run(quick=quick, say=lambda line: print(line, flush=True)):
+    for each in run(quick=quick, say=None if quick else lambda line: print(line, flush=True)):
         print(f"{each.name}: {each.value:.2f} [{each.low:.2f}, {each.high:.2f}] ({each.detail})")
 
 

@@ -87,7 +87,13 @@ def run_pack(args: argparse.Namespace) -> int:
             console.advance(done, total, what)
 
         try:
-            summary = make_pack(out, contents, num_workers=workers, progress=advance)
+            summary = make_pack(
+                out,
+                contents,
+                num_workers=workers,
+                progress=advance,
+                on_wait=lambda: console.line(f"another process is at work on {out}; waiting until it ends"),
+            )
         except KeyboardInterrupt:
             console.line(
                 f"stopped after {counted['done']} of {num_images} images; the same command goes on from there"
@@ -97,8 +103,8 @@ def run_pack(args: argparse.Namespace) -> int:
         made = f"made in {elapsed_s:.0f} s"
         if summary.cached:
             made = f"was already there; checked in {elapsed_s:.0f} s"
-        elif summary.num_mended:
-            made = f"mended in {elapsed_s:.0f} s ({summary.num_mended} images were damaged)"
+        elif summary.mended:
+            made = f"mended in {elapsed_s:.0f} s ({summary.mended})"
         console.line(
             f"{summary.folder}: {summary.num_images} images, {summary.num_bytes / 1e9:.2f} GB, {made}. "
             f"Use it: --cfg-options data.{args.split}.pack={out}"

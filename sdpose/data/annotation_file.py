@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sdpose.data.json_file import number_column, number_rows, parse_json, read_text, which_entry
-from sdpose.data.plain_columns import Columns, read_columns
+from sdpose.data.plain_columns import Columns, image_rows, read_columns
 from sdpose.errors import SdposeError, nearest
 from sdpose.skeleton import Skeleton
 
@@ -59,10 +59,8 @@ def _of_columns(path: Path, columns: Columns, skeleton: Skeleton) -> AnnotationF
     """The file of these columns; None where no annotation belongs to a listed image."""
     _check_images(path, columns.image_ids, columns.image_sizes_wh)
     _check_joint_names(path, columns.categories, skeleton)
-    order = np.argsort(columns.image_ids)
-    places = np.searchsorted(columns.image_ids, columns.image_ids_of, sorter=order)
-    image_index = order[np.minimum(places, len(order) - 1)]
-    listed = columns.image_ids[image_index] == columns.image_ids_of
+    image_index = image_rows(columns.image_ids, columns.image_ids_of)
+    listed = image_index >= 0
     if not listed.any():
         return None
     kept = slice(None) if listed.all() else listed
@@ -70,7 +68,7 @@ def _of_columns(path: Path, columns: Columns, skeleton: Skeleton) -> AnnotationF
         image_ids=columns.image_ids,
         image_sizes_wh=columns.image_sizes_wh,
         file_names=columns.file_names,
-        image_index=image_index[kept].astype(np.int32),
+        image_index=image_index[kept],
         boxes_xywh=columns.boxes_xywh[kept],
         keypoints=columns.keypoints.reshape(-1, skeleton.num_keypoints, 3)[kept],
         area=columns.area[kept],

@@ -33,8 +33,15 @@ def epoch_order(
         order = torch.randperm(num_samples, generator=generator).numpy()
     else:
         order = np.arange(num_samples)
-    total = -(-num_samples // world_size) * world_size
-    return np.resize(order, total)[rank::world_size].astype(np.int64)
+    if world_size == 1:
+        return order
+    total = _share_of(num_samples, world_size) * world_size
+    return np.resize(order, total)[rank::world_size].copy()
+
+
+def _share_of(num_samples: int, world_size: int) -> int:
+    """How many samples each process takes."""
+    return -(-num_samples // world_size)
 
 
 class TrainLoader:
@@ -59,7 +66,7 @@ class TrainLoader:
         self.rank = rank
         self.world_size = world_size
         self._plan = _Plan(batch_size)
-        self._num_batches = -(-len(self._order(0)) // batch_size)
+        self._num_batches = -(-_share_of(len(dataset), world_size) // batch_size)
         self._loader = make_loader(
             dataset, self._plan, num_workers=num_workers, pin_memory=pin_memory, persistent=True
         )
@@ -133,6 +140,9 @@ class _Plan:
         return max(0, -(-len(self.order) // self.batch_size) - self.start_batch)
 
     def __iter__(self) -> Iterator[list[SampleKey]]:
-        epoch, order = self.epoch, self.order.tolist()
+        epoch, order = self.epoch, self.order
         for start in range(self.start_batch * self.batch_size, len(order), self.batch_size):
-            yield [SampleKey(epoch, index) for index in order[start : start + self.batch_size]]
+            some = order[
+                start : start + self.batch_size
+            ].tolist()  # all at once would be as many Python objects
+            yield [SampleKey(epoch, index) for index in some]

@@ -151,18 +151,23 @@ class Pack:
         rows = np.flatnonzero(self._part_of >= 0)
         for place in np.unique(np.linspace(0, len(rows) - 1, _NUM_LOOKED_AT).astype(int)).tolist():
             row = int(rows[place])
-            try:
-                size = Path(paths[row]).stat().st_size
-            except OSError:
-                continue
-            if size != self._file_bytes[row] and str(row) not in self._problems:
+            size = length_of(paths[row])
+            if size not in (self._file_bytes[row], None) and str(row) not in self._problems:
                 raise SdposeError(
                     f"the pack {self.folder} does not fit: {paths[row]} has {size} bytes, it had "
-                    f"{self._file_bytes[row]} when it was packed; delete the pack and make it again"
+                    f"{self._file_bytes[row]} when it was packed; `sdpose data pack` of the same config mends it"
                 )
 
     def _part(self, row: int) -> Path:
         return self.folder / PARTS / part_name(int(self._part_of[row]))
+
+
+def length_of(path: str) -> int | None:
+    """Bytes of a photograph's file; None where there is none."""
+    try:
+        return Path(path).stat().st_size
+    except OSError:
+        return None
 
 
 def part_name(number: int) -> str:
@@ -196,7 +201,7 @@ def crop_settings(
 def open_pack(folder: Path, paths: PathList, sizes_wh: NDArray[np.int32]) -> Pack:
     """The pack in `folder`, whole and of these images. Raises SdposeError, with the reason, for anything else."""
     stamp = read_stamp(folder)
-    again = "delete it and make it again with `sdpose data pack`"
+    cure = "`sdpose data pack` of the same config mends it"
     if stamp["images"] != images_digest(paths, sizes_wh):
         raise SdposeError(
             f"the pack {folder} does not fit: it was made for {stamp['num_listed']} images of other names, sizes or "
@@ -205,9 +210,9 @@ def open_pack(folder: Path, paths: PathList, sizes_wh: NDArray[np.int32]) -> Pac
     try:
         content = (folder / INDEX).read_bytes()
     except OSError as error:
-        raise SdposeError(f"the pack {folder} has no {INDEX} ({error.strerror}); {again}") from None
+        raise SdposeError(f"the pack {folder} has no {INDEX} ({error.strerror}); {cure}") from None
     if hashlib.sha256(content).hexdigest() != stamp["index_sha256"]:
-        raise SdposeError(f"the pack {folder} is damaged: {INDEX} is not what was written; {again}")
+        raise SdposeError(f"the pack {folder} is damaged: {INDEX} is not what was written; {cure}")
     with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
         index = {name: arrays[name] for name in arrays.files}
     for number, num_bytes in enumerate(stamp["part_bytes"]):
@@ -215,8 +220,8 @@ def open_pack(folder: Path, paths: PathList, sizes_wh: NDArray[np.int32]) -> Pac
         there = path.stat().st_size if path.is_file() else 0
         if there != num_bytes:
             raise SdposeError(
-                f"the pack {folder} is damaged: {path.name} has {there} bytes of {num_bytes}; make it again with "
-                "`sdpose data pack`, which keeps what is good"
+                f"the pack {folder} is damaged: {path.name} has {there} bytes of {num_bytes}; `sdpose data pack` of "
+                "the same config mends it"
             )
     return Pack(folder, stamp, index)
 

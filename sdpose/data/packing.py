@@ -6,15 +6,17 @@ is there, which is written after its pixels.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import math
 import multiprocessing
 import os
 import shutil
 import signal
 import threading
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from multiprocessing.connection import wait
@@ -34,7 +36,9 @@ from sdpose.data.pack import (
     STAMP,
     Contents,
     images_digest,
+    length_of,
     num_paged,
+    open_pack,
     part_name,
     partial_folder,
     read_stamp,
@@ -42,21 +46,22 @@ from sdpose.data.pack import (
 from sdpose.errors import SdposeError
 
 _PLAN = "plan.json"
-_ENTRIES = {PARTS, STAMP, INDEX, _PLAN}
+_UNFINISHED = ".unfinished"  # what a full disk or a kill leaves of a file
+_ENTRIES = {PARTS, STAMP, INDEX, _PLAN, STAMP + _UNFINISHED, _PLAN + _UNFINISHED}
 # A process keeps every part open; and an interrupted one loses at most a part a worker.
 _MOST_PARTS, _LEAST_IMAGES = 200, 8
 
 
 @dataclass(frozen=True)
 class PackSummary:
-    """What lies in `folder`; `cached` when it lay there before, `num_mended` images of it damaged."""
+    """What lies in `folder`; `cached` when it lay there before, and `mended` says what of it was not right."""
 
     folder: Path
     num_images: int
     num_bytes: int
     problems: tuple[str, ...]
     cached: bool
-    num_mended: int = 0
+    mended: str = ""
 
 
 def make_pack(
@@ -65,11 +70,13 @@ def make_pack(
     *,
     num_workers: int,
     progress: Callable[[str, int, int], None] = lambda what, done, total: None,
+    on_wait: Callable[[], None] = lambda: None,
 ) -> PackSummary:
-    """Make the pack, go on with one that was interrupted, or find it whole.
+    """Make the pack, go on with one that was interrupted, or find it whole and mend what is not.
 
-    `progress(what, done, total)` counts images. A second process asking for the same folder waits for the first. Raises
-    SdposeError for a folder with anything else in it, for another pack, and when the disk is too small or refuses.
+    `progress(what, done, total)` counts images. A second process asking for the same folder waits for the first, after
+    `on_wait()`. Raises SdposeError for a folder with anything else in it, for another pack, and when the disk is too
+    small or refuses.
     """
     if num_workers < 0:
         raise SdposeError(
@@ -78,12 +85,14 @@ def make_pack(
     folder = folder.resolve()
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with locked(folder):
+        with locked(folder, on_wait):
             return _make(folder, contents, num_workers, progress)
     except OSError as error:
+        full = error.errno in {errno.ENOSPC, errno.EDQUOT}
         raise SdposeError(
-            f"the pack could not be written to {folder}: {error.strerror or error}; free some space or choose another "
-            "folder with --out"
+            f"the pack could not be written to {folder}: {error.strerror or error}; "
+            + ("free some space (the same command goes on from there), or choose" if full else "choose")
+            + " another folder with --out"
         ) from error
 
 
@@ -91,12 +100,14 @@ def _make(
     folder: Path, contents: Contents, num_workers: int, progress: Callable[[str, int, int], None]
 ) -> PackSummary:
     plan = _plan(contents)
-    num_mended = 0
+    mended = ""
     if _is_there(folder, plan):
         damaged = _damaged_parts(folder, contents, progress)
-        if not damaged:
+        if not damaged and _fits_index(folder, contents):
             return _summary(folder, cached=True)
-        num_mended = _reopen(folder, damaged)
+        num_images = sum(damaged.values())
+        mended = f"images damaged, or changed since: {num_images}" if damaged else "its index was damaged"
+        _reopen(folder, damaged)
     building = partial_folder(folder)
     _begin(building, plan)
     jobs = [job for job in _jobs(building, contents, plan) if not job.is_done()]
@@ -111,7 +122,7 @@ def _make(
     if folder.exists():
         folder.rmdir()  # empty: `_is_there` has looked
     building.rename(folder)
-    return _summary(folder, cached=False, num_mended=num_mended)
+    return _summary(folder, cached=False, mended=mended)
 
 
 def _plan(contents: Contents) -> dict[str, Any]:
@@ -135,10 +146,26 @@ def _is_there(folder: Path, plan: Mapping[str, Any]) -> bool:
         return False
     stamp = read_stamp(folder)
     if any(stamp.get(key) != plan[key] for key in ("images", "rectangles", "images_a_part")):
+        changed = [
+            f"{name} is {value:g}, packed for {stamp['made_for'].get(name, math.nan):g}"
+            for name, value in plan["made_for"].items()
+            if value != stamp["made_for"].get(name)
+        ]
+        what = f"crops ({', '.join(changed)})" if changed else "persons"
         raise SdposeError(
-            f"{folder} holds a pack of other persons or settings ({stamp['num_images']} images, "
-            f"{stamp['num_bytes'] / 1e9:.2f} GB); nothing was touched, delete it or choose another --out"
+            f"{folder} holds a pack of other {what}, of {stamp['num_images']} images and "
+            f"{stamp['num_bytes'] / 1e9:.2f} GB; nothing was touched, delete it or choose another --out (a training "
+            "says by itself whether a pack fits)"
         )
+    return True
+
+
+def _fits_index(folder: Path, contents: Contents) -> bool:
+    """Whether index and stamp of a finished pack are what was written."""
+    try:
+        open_pack(folder, contents.paths, contents.sizes_wh)
+    except SdposeError:
+        return False
     return True
 
 
@@ -157,8 +184,8 @@ def _damaged_parts(
     return damaged
 
 
-def _reopen(folder: Path, damaged: Mapping[int, int]) -> int:
-    """Make an unfinished pack of a finished one, without its damaged parts. How many images that costs."""
+def _reopen(folder: Path, damaged: Iterable[int]) -> None:
+    """Make an unfinished pack of a finished one, without its damaged parts."""
     building = partial_folder(folder)
     if building.exists():
         shutil.rmtree(building)
@@ -166,7 +193,6 @@ def _reopen(folder: Path, damaged: Mapping[int, int]) -> int:
     folder.rename(building)
     for number in damaged:
         (building / PARTS / part_name(number)).with_suffix(".json").unlink(missing_ok=True)
-    return sum(damaged.values())
 
 
 def _begin(building: Path, plan: Mapping[str, Any]) -> None:
@@ -219,23 +245,38 @@ class _Job:
         return dict(json.loads(self.path.with_suffix(".json").read_bytes()))
 
     def is_done(self) -> bool:
+        """Whether it was written, of the photographs as they are now."""
+        return self._is_written() and not self._changed()
+
+    def num_damaged(self) -> int:
+        """How many images are not what was written, or of another photograph; all of them when the file is not."""
+        if not self._is_written():
+            return len(self.rows)
+        bad = self._changed()
+        with open(self.path, "rb") as file:
+            for row, start, size, checksum in zip(
+                self.rows, self.starts, self.image_bytes, self.record["checksums"], strict=True
+            ):
+                file.seek(start)
+                if zlib.crc32(file.read(size)) != checksum:
+                    bad.add(row)
+        return len(bad)
+
+    def _is_written(self) -> bool:
         try:
             return self.record["rows"] == self.rows and self.path.stat().st_size == self.num_bytes
         except (OSError, ValueError, KeyError):
             return False
 
-    def num_damaged(self) -> int:
-        """How many images are not what was written; all of them when the file is not."""
-        if not self.is_done():
-            return len(self.rows)
-        count = 0
-        with open(self.path, "rb") as file:
-            for start, size, checksum in zip(
-                self.starts, self.image_bytes, self.record["checksums"], strict=True
-            ):
-                file.seek(start)
-                count += zlib.crc32(file.read(size)) != checksum
-        return count
+    def _changed(self) -> set[int]:
+        """The rows whose photograph has another length than when it was packed; one that is gone does not count."""
+        return {
+            row
+            for row, path, num_bytes in zip(
+                self.rows, self.image_paths, self.record["file_bytes"], strict=True
+            )
+            if length_of(path) not in (num_bytes, None)
+        }
 
 
 def _jobs(folder: Path, contents: Contents, plan: Mapping[str, Any]) -> list[_Job]:
@@ -290,7 +331,7 @@ def _end_with(sentinel: int) -> None:
 def _write_part(job: _Job) -> _Job:
     """Decode the images of a part and write what is packed of them, then what there is to know about it."""
     checksums, file_bytes, problems = [], [], {}
-    unfinished = job.path.with_suffix(".unfinished")
+    unfinished = job.path.with_suffix(_UNFINISHED)
     with open(unfinished, "wb") as file:
         for row, path, (width, height), (left, top, right, bottom), size in zip(
             job.rows, job.image_paths, job.sizes_wh, job.rectangles, job.image_bytes, strict=True
@@ -300,7 +341,7 @@ def _write_part(job: _Job) -> _Job:
             if problem is not None:
                 problems[row] = problem
             checksums.append(zlib.crc32(pixels))
-            file_bytes.append(Path(path).stat().st_size if image is not None else 0)
+            file_bytes.append(length_of(path) or 0)
             file.write(pixels)
             file.write(bytes(num_paged(size) - size))
         file.flush()
@@ -343,16 +384,16 @@ def _finish(building: Path, contents: Contents, plan: Mapping[str, Any]) -> None
     _write(building / STAMP, json.dumps(stamp, indent=1).encode())
 
 
-def _summary(folder: Path, *, cached: bool, num_mended: int = 0) -> PackSummary:
+def _summary(folder: Path, *, cached: bool, mended: str = "") -> PackSummary:
     stamp = read_stamp(folder)
     return PackSummary(
-        folder, stamp["num_images"], stamp["num_bytes"], tuple(stamp["problems"].values()), cached, num_mended
+        folder, stamp["num_images"], stamp["num_bytes"], tuple(stamp["problems"].values()), cached, mended
     )
 
 
 def _write(path: Path, content: bytes) -> None:
     """A whole file or none."""
-    unfinished = path.with_name(path.name + ".unfinished")
+    unfinished = path.with_name(path.name + _UNFINISHED)
     with open(unfinished, "wb") as file:
         file.write(content)
         file.flush()

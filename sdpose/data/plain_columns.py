@@ -1,9 +1,10 @@
-"""The common COCO keypoint file as columns, without a Python object for each of its twenty million numbers.
+"""The common COCO keypoint and detection files as columns, without a Python object for each of their many numbers.
 
-`read_columns` answers for a file in which every entry has the expected types, and says None to any other one: that is
-then read entry by entry (`annotation_file`), which finds out what is wrong with it, or that it is unusual and fine.
+`read_columns` and `read_detection_columns` answer for a file in which every entry has the expected types, and say None
+to any other one: that is then read entry by entry (`annotation_file`, `detections`), which finds out what is wrong with
+it, or that it is unusual and fine.
 
-Legend: I images, A annotations that are no crowd and have a box and joints, K joints.
+Legend: I images, A annotations that are no crowd and have a box and joints, K joints, D detected persons.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import numpy as np
 from msgspec import Raw, Struct
 from numpy.typing import NDArray
 
+PERSON_CATEGORY = 1
 _NONE = Raw(b"null")
 _ABSENT = {b"null", b"[]"}
 _ROWS_AT_ONCE = 4096  # so that what is worked on stays in the processor's cache
@@ -41,6 +43,15 @@ class Columns:
     categories: Any
 
 
+@dataclass(frozen=True)
+class DetectionColumns:
+    """Of the entries of category 1: image_ids (D,), boxes_xywh (D, 4), scores (D,)."""
+
+    image_ids: NDArray[np.int64]
+    boxes_xywh: NDArray[np.float64]
+    scores: NDArray[np.float64]
+
+
 class _Image(Struct, gc=False):
     id: int
     file_name: str
@@ -61,6 +72,13 @@ class _File(Struct):
     images: list[_Image]
     annotations: list[_Annotation]
     categories: Any = None
+
+
+class _Detection(Struct, gc=False):
+    image_id: int
+    category_id: int
+    bbox: Raw
+    score: float
 
 
 def read_columns(text: bytes, num_joints: int) -> Columns | None:
@@ -95,6 +113,31 @@ def read_columns(text: bytes, num_joints: int) -> Columns | None:
         )
     except (msgspec.MsgspecError, UnicodeDecodeError, OverflowError, _Unusual):
         return None
+
+
+def read_detection_columns(text: bytes) -> DetectionColumns | None:
+    """The persons in a detector's file with `text`, or None when it is not wholly of the common kind, or has none."""
+    try:
+        kept = [
+            d for d in msgspec.json.decode(text, type=list[_Detection]) if d.category_id == PERSON_CATEGORY
+        ]
+        if not kept:
+            return None
+        return DetectionColumns(
+            image_ids=np.array([d.image_id for d in kept], np.int64),
+            boxes_xywh=_number_rows([bytes(d.bbox) for d in kept], 4),
+            scores=np.array([d.score for d in kept], np.float64),
+        )
+    except (msgspec.MsgspecError, UnicodeDecodeError, OverflowError, _Unusual):
+        return None
+
+
+def image_rows(image_ids: NDArray[np.int64], wanted: NDArray[np.int64]) -> NDArray[np.int32]:
+    """Where each wanted id stands among `image_ids`, in which none comes twice; -1 for one that does not."""
+    order = np.argsort(image_ids)
+    places = np.searchsorted(image_ids, wanted, sorter=order)
+    rows = order[np.minimum(places, len(order) - 1)]
+    return np.where(image_ids[rows] == wanted, rows, -1).astype(np.int32)
 
 
 class _Unusual(Exception):

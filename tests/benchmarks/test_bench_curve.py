@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from benchmarks.curve import Curve
@@ -14,7 +16,7 @@ def curve(x: tuple[float, ...], y: tuple[float, ...]) -> Curve:
 
 def test_a_line_is_found_with_its_fixed_part() -> None:
     line = curve((1, 2, 4, 8), (5, 7, 11, 19))
-    assert line.line == pytest.approx((3, 2))
+    assert line.law == pytest.approx((3, 2))
     assert line.r_squared == pytest.approx(1)
     assert line.worst_miss == pytest.approx(0, abs=1e-12)
 
@@ -29,7 +31,7 @@ def test_a_constant_cost_has_power_nought() -> None:
     flat = curve((1, 10, 100), (3, 3, 3))
     assert flat.power == pytest.approx(0)
     assert flat.r_squared == 1
-    assert flat.line == pytest.approx((3, 0))
+    assert flat.law == pytest.approx((3, 0))
 
 
 def test_small_sizes_count_like_large_ones() -> None:
@@ -38,8 +40,25 @@ def test_small_sizes_count_like_large_ones() -> None:
     assert bent.worst_miss < 0.2
 
 
+def test_a_square_is_found_where_it_is_looked_for() -> None:
+    x = (1, 2, 4, 8, 16)
+    square = replace(curve(x, tuple(3 + 2 * n + 0.5 * n**2 for n in x)), degree=2)
+    assert square.law == pytest.approx((3, 2, 0.5))
+    assert square.worst_miss == pytest.approx(0, abs=1e-9)
+    assert square.at([0, 10]) == pytest.approx([3, 73])
+
+
+def test_the_share_that_is_explained_weighs_all_sizes_alike() -> None:
+    """Points that scatter by 10 % around a line are a line, wherever the largest one lies."""
+    y = [x * (1.1 if i % 2 else 0.9) for i, x in enumerate((1, 10, 100, 1000, 10000))]
+    assert curve((1, 10, 100, 1000, 10000), tuple(y)).r_squared > 0.9
+
+
 def test_what_a_curve_says() -> None:
-    assert curve((1, 2), (3, 5)).in_words() == "1 + 2 x image ms, R2 1.0000, at most 0 % off; power 0.74"
+    said = curve((1, 2), (3, 5))
+    assert said.in_words() == "1 + 2 a image, ms, R2 1.0000, at most 0 % off; power 0.74"
+    noisy = replace(said, noise=(0.01, 0.031))
+    assert noisy.in_words().endswith("; power 0.74; repeats 3 % apart")
 
 
 @pytest.mark.parametrize(

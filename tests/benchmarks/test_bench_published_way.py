@@ -81,10 +81,11 @@ def twice(value: int) -> object:
 
 
 def test_a_side_runs_in_its_own_process_and_counts_its_seconds() -> None:
-    with Side(twice, 21) as side:
-        assert side() == 42
+    with Side() as side:
+        double, quadruple = side.made(twice, 21), side.made(twice, 42)
+        assert double() == 42
         assert side.result == 42
         first = clock_of([side])()
-        side()
+        assert quadruple() == 84
         assert clock_of([side])() >= first > 0
     assert not side._process.is_alive()

@@ -62,6 +62,20 @@ def test_a_script_runs_in_a_process_of_its_own(tmp_path: Path, monkeypatch: pyte
     assert outcome == Outcome("good_script", (Ratio(name="speed", value=2.0, low=1.5, high=2.5, aim=3.0),))
 
 
+def test_what_is_asked_for_alone_reaches_a_script_that_can_leave_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = """
+from benchmarks.ratio import Ratio, wanted
+def ratios(*, quick, only=None):
+    return [Ratio(name=name, value=1.0, low=1.0, high=1.0) for name in ("fast: a", "slow: b") if wanted(only, name[:4])]
+"""
+    name = script(tmp_path, "two_parts", text, monkeypatch)
+    names = [[ratio.name for ratio in run_script(name, only=only).ratios] for only in (None, {"slow: b"})]
+    assert names == [["fast: a", "slow: b"], ["slow: b"]]
+    assert run_script(script(tmp_path, "good_script", GOOD, monkeypatch), only={"speed"}).ratios
+
+
 def test_a_script_whose_process_dies_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = (
         "import os, sys\ndef ratios(*, quick): print('out of luck', file=sys.stderr, flush=True); os._exit(7)"
@@ -84,7 +98,7 @@ def table_with(value: float) -> Table:
 def run_in_turn(monkeypatch: pytest.MonkeyPatch, *values: float) -> list[float]:
     """Scripts give these values, one after the other; gives what is left of them."""
     left = list(values)
-    monkeypatch.setattr(quick, "run_script", lambda module: Outcome("data", (speed(left.pop(0)),)))
+    monkeypatch.setattr(quick, "run_script", lambda module, only=None: Outcome("data", (speed(left.pop(0)),)))
     return left
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import pytest
 from small_coco import content, write_annotations
 
 from sdpose.data.coco import CocoKeypoints, load_coco
+from sdpose.data.persons import PersonTable
+from sdpose.data.plain_columns import read_detection_columns
 from sdpose.errors import SdposeError
 from sdpose.skeleton import COCO17
 
@@ -116,3 +119,43 @@ def test_a_threshold_that_leaves_nothing_names_the_best_score(tmp_path: Path, ta
 def test_a_missing_file_is_named(tmp_path: Path, table: CocoKeypoints) -> None:
     with pytest.raises(SdposeError, match=r"the detection file .*boxes\.json does not exist; check the path"):
         table.detected_persons(tmp_path / "boxes.json")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"bbox": [-1e-3, 2, 5.5e1, 40], "extra": [1, {"a": None}]},
+        {"score": 1},
+        {"score": True},
+        {"category_id": 1.0},
+        {"category_id": 7, "bbox": None, "score": 0},
+    ],
+    ids=["as it is", "numbers of all kinds", "whole score", "true score", "1.0", "another category"],
+)
+def test_the_quick_way_gives_what_reading_entry_by_entry_gives(
+    tmp_path: Path, table: CocoKeypoints, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
+) -> None:
+    path = write_annotations(tmp_path, [detection(), detection(**changes), detection(image_id=10)], "b.json")
+    quick = table.detected_persons(path, 0.1)
+    monkeypatch.setattr("sdpose.data.detections.read_detection_columns", lambda text: None)
+    assert_same(quick, table.detected_persons(path, 0.1))
+
+
+def test_the_well_known_detections_are_read_the_quick_way(
+    shared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = shared / "data" / "coco_val2017_eval"
+    table = load_coco(folder / "person_keypoints_val2017_official_subset.json", folder, COCO17)
+    path = folder / "COCO_val2017_detections_AP_H_56_person_part.json"
+    assert read_detection_columns(path.read_bytes()) is not None
+    quick = table.detected_persons(path, 0.3)
+    monkeypatch.setattr("sdpose.data.detections.read_detection_columns", lambda text: None)
+    assert_same(quick, table.detected_persons(path, 0.3))
+
+
+def assert_same(left: PersonTable, right: PersonTable) -> None:
+    for column in fields(PersonTable):
+        one, other = getattr(left, column.name), getattr(right, column.name)
+        np.testing.assert_array_equal(one, other)
+        assert one.dtype == other.dtype, column.name

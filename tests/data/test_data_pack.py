@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import shutil
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from sdpose.data.coco import load_coco
 from sdpose.data.dataset import PoseDataset, SampleKey
 from sdpose.data.loader import EvalLoader, TrainLoader
 from sdpose.data.pack import Contents, open_pack, partial_folder
-from sdpose.data.packing import make_pack
+from sdpose.data.packing import PackSummary, make_pack
 from sdpose.data.photometric import PhotometricDistortion
 from sdpose.errors import SdposeError
 from sdpose.skeleton import COCO17
@@ -273,9 +274,43 @@ def test_another_photograph_under_the_same_name_is_refused(small: tuple[Path, Pa
     size = path.stat().st_size
     path.write_bytes(path.read_bytes() + b"\0")
     with pytest.raises(
-        SdposeError, match=rf"{path} has {size + 1} bytes, it had {size} when it was packed; delete"
+        SdposeError, match=rf"{path} has {size + 1} bytes, it had {size} when it was packed; `sdpose"
     ):
         make(*small, pack=pack)
+    path.write_bytes(Path(plain.table.image_paths[3]).read_bytes())
+    summary = make_pack(pack, plain.contents(1.25), num_workers=0)
+    assert (summary.cached, summary.mended) == (False, "images damaged, or changed since: 1")
+    assert_same_batches(plain, make(*small, pack=pack), 1)
+
+
+def test_a_photograph_that_came_back_is_packed_by_the_next_run(
+    small: tuple[Path, Path], tmp_path: Path
+) -> None:
+    plain = make(*small)
+    path = Path(plain.table.image_paths[11])
+    content = path.read_bytes()
+    path.write_bytes(content[:100])
+    contents = plain.contents(1.25)
+    assert len(make_pack(tmp_path / "pack", contents, num_workers=0).problems) == 1
+    assert make_pack(tmp_path / "pack", contents, num_workers=0).cached
+    path.write_bytes(content)
+    summary = make_pack(tmp_path / "pack", contents, num_workers=0)
+    assert (summary.problems, summary.mended) == ((), "images damaged, or changed since: 1")
+    assert_same_batches(make(*small), make(*small, pack=tmp_path / "pack"), 1)
+
+
+@pytest.mark.parametrize("name", ["index.npz", "parts/00001.bin", "parts/00001.json"])
+@pytest.mark.parametrize("change", [lambda path: path.unlink(), lambda path: path.write_bytes(b"{")])
+def test_a_file_that_is_lost_or_cut_is_made_anew(
+    small: tuple[Path, Path], tmp_path: Path, name: str, change: Callable[[Path], None]
+) -> None:
+    plain = make(*small)
+    pack = pack_of(plain, tmp_path / "pack")
+    change(pack / name)
+    summary = make_pack(pack, plain.contents(1.25), num_workers=0)
+    expected = "its index was damaged" if name == "index.npz" else "images damaged, or changed since: 8"
+    assert (summary.cached, summary.mended) == (False, expected)
+    assert_same_batches(plain, make(*small, pack=pack), 1)
 
 
 def stamp_changed(pack: Path, **entries: Any) -> None:
@@ -306,7 +341,7 @@ def stamp_changed(pack: Path, **entries: Any) -> None:
         ),
         (
             lambda pack: (pack / "index.npz").write_bytes(b"x"),
-            "the pack {pack} is damaged: index.npz is not what was written; delete it and make it again",
+            "the pack {pack} is damaged: index.npz is not what was written; `sdpose data pack` of the",
         ),
         (
             lambda pack: (pack / "parts/00001.bin").write_bytes(b"xyz"),
@@ -358,7 +393,7 @@ def test_damaged_pixels_are_a_named_problem_and_are_mended(small: tuple[Path, Pa
     )
     assert not sample.image.any() and not sample.visible.any()
     summary = make_pack(pack, plain.contents(1.25), num_workers=0)
-    assert (summary.cached, summary.num_mended) == (False, 1)
+    assert (summary.cached, summary.mended) == (False, "images damaged, or changed since: 1")
     assert_same_batches(plain, make(*small, pack=pack), 1)
 
 
@@ -429,6 +464,34 @@ def test_what_was_begun_for_other_crops_is_begun_anew(
     assert_same_batches(make(*small), make(*small, pack=folder), 1)
 
 
+def test_a_disk_that_is_full_leaves_nothing_that_is_in_the_way(contents: Contents, tmp_path: Path) -> None:
+    """Whatever file it was writing."""
+    folder = tmp_path / "pack"
+    building = partial_folder(folder)
+    (building / "parts").mkdir(parents=True)
+    for name in ("plan.json", "pack.json", "parts/00000"):
+        (building / f"{name}.unfinished").write_text("{")
+    assert make_pack(folder, contents, num_workers=0).num_images == 20
+
+
+def test_who_must_wait_is_told(contents: Contents, tmp_path: Path) -> None:
+    first, waited = tmp_path / "pack", threading.Event()
+    answers: list[PackSummary] = []
+
+    def second() -> None:
+        answers.append(make_pack(first, contents, num_workers=0, on_wait=waited.set))
+
+    def start_the_second(what: str, done: int, total: int) -> None:
+        if done == 0:
+            other.start()
+            assert waited.wait(20)
+
+    other = threading.Thread(target=second)
+    assert not make_pack(first, contents, num_workers=0, progress=start_the_second).cached
+    other.join()
+    assert answers[0].cached
+
+
 def test_nothing_else_is_overwritten(small: tuple[Path, Path], contents: Contents, tmp_path: Path) -> None:
     mine = tmp_path / "mine"
     mine.mkdir()
@@ -441,7 +504,8 @@ def test_nothing_else_is_overwritten(small: tuple[Path, Path], contents: Content
         make_pack(mine / "thesis.tex", contents, num_workers=0)
     other = pack_of(make(*small, None), tmp_path / "other")
     with pytest.raises(
-        SdposeError, match=r"holds a pack of other persons or settings .* nothing was touched, delete it"
+        SdposeError,
+        match=r"holds a pack of other crops \(.*scale_factor is 0.35, packed for 0, .* nothing was touched, delete",
     ):
         make_pack(other, contents, num_workers=0)
     assert make(*small, None, other)[SampleKey(0, 0)].problem is None
