@@ -17,7 +17,7 @@ from sdpose.models import SDPose
 from sdpose.models.fuse import fuse_batch_norm
 from sdpose.models.normalize import ImageNormalizer
 from sdpose.models.variants import VARIANTS, build
-from sdpose.models.weights import load_model_weights, shape_of
+from sdpose.models.weights import load_model_weights, published_name
 from sdpose.skeleton import COCO17, Skeleton
 from sdpose.training.checkpoint import Checkpoint, load_checkpoint
 
@@ -91,24 +91,15 @@ def _settings(checkpoint: Checkpoint, config: Path | str | None) -> tuple[Settin
         try:
             return load_settings(path), "with the config inside"
         except SdposeError as error:
-            if _matching_variant(checkpoint) is not None:
+            if published_name(checkpoint.state_dict) is not None:
                 return None, ""
             raise SdposeError(
                 f"the config inside {checkpoint.path} is not one of ours ({error}); name one with --config"
             ) from error
 
 
-def _matching_variant(checkpoint: Checkpoint) -> str | None:
-    found = {name: shape_of(value) for name, value in checkpoint.state_dict.items()}
-    for name, spec in VARIANTS.items():
-        wanted = {key: tuple(value.shape) for key, value in build(spec).state_dict().items()}
-        if found.keys() >= wanted.keys() and all(found[key] == shape for key, shape in wanted.items()):
-            return name
-    return None
-
-
 def _published(checkpoint: Checkpoint, *, fuse: bool) -> TrainedModel:
-    name = _matching_variant(checkpoint)
+    name = published_name(checkpoint.state_dict)
     if name is None:
         raise SdposeError(
             f"{checkpoint.path} has no config inside and its weights are none of {', '.join(VARIANTS)}; name the "

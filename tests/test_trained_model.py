@@ -32,17 +32,23 @@ def test_folding_batch_norms_changes_no_heatmap() -> None:
     assert float((one - other).abs().max()) < 1e-5
 
 
-def test_bare_weights_are_told_by_their_shapes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["sdpose_t", "sdpose_s_v1", "sdpose_s_v2", "sdpose_b"])
+def test_bare_weights_are_told_by_their_shapes(name: str, tmp_path: Path) -> None:
     path = tmp_path / "official.pth"
-    torch.save(create_model("sdpose_t").state_dict(), path)
+    state_dict = create_model(name).state_dict()
+    prefix = "module." if name == "sdpose_t" else ""
+    torch.save({f"{prefix}{key}": value for key, value in state_dict.items()}, path)
     trained = load_trained_model(path)
-    assert trained.name == "sdpose_t"
+    assert trained.name == name
     assert trained.image_size_wh == (192, 256)
 
 
 def test_weights_of_another_model_are_refused_with_the_way_out(tmp_path: Path) -> None:
     path = tmp_path / "other.pth"
     torch.save(create_model("sdpose_t", depth=2).state_dict(), path)
+    with pytest.raises(SdposeError, match="--config"):
+        load_trained_model(path)
+    torch.save(create_model("sdpose_t", num_keypoints=14).state_dict(), path)
     with pytest.raises(SdposeError, match="--config"):
         load_trained_model(path)
     with pytest.raises(SdposeError, match=r"no_such\.pth"):

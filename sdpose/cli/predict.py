@@ -47,6 +47,15 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Exit code 0 when every file was used, 1 when some were passed over, 2 for a mistake, 130 or 143 when stopped."""
+    from sdpose.training.atomic_file import StorageError
+
+    try:
+        return _predict(args)
+    except StorageError as error:
+        raise error.naming("--out") from error
+
+
+def _predict(args: argparse.Namespace) -> int:
     # OpenCV and FFmpeg write pages to the terminal about a missing camera or a broken film; one line is ours.
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
@@ -54,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
     from sdpose.errors import SdposeError
     from sdpose.predict.box_file import BoxFile
     from sdpose.predict.job import Job, JobSettings
-    from sdpose.predict.journal import JOURNAL, Journal, file_identity
+    from sdpose.predict.journal import DRAWN, JOURNAL, Journal, file_identity
     from sdpose.predict.media import find_media
     from sdpose.predict.onnx_detector import OnnxDetector
     from sdpose.predict.predictor import Predictor
@@ -123,7 +132,7 @@ def run(args: argparse.Namespace) -> int:
     print(
         f"{outcome.num_persons} persons in {outcome.num_done} images and frames{before}: "
         f"{args.out / 'predictions.json'} (COCO results), {args.out / JOURNAL}"
-        + (f", {args.out / 'drawn'}" if (args.out / "drawn").is_dir() else "")
+        + (f", {args.out / DRAWN}" if (args.out / DRAWN).is_dir() else "")
     )
     if stop.requested:
         print("stopped; the same command goes on where it was")

@@ -275,7 +275,7 @@ class _Work:
         try:
             write_atomically(path, lambda file: file.write(content))
         except StorageError as error:
-            raise SdposeError(str(error).replace("--work-dir", "--out")) from error
+            raise error.naming("--out") from error
         self.outcome.files.append(path)
 
 

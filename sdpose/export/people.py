@@ -124,10 +124,12 @@ def crops_of_folder(folder: Path, boxes: Path, trained: TrainedModel, num_crops:
 def _cut_all(folder: Path, boxes: BoxFile, trained: TrainedModel, num_crops: int) -> Iterator[np.ndarray]:
     num_left = num_crops
     width, height = trained.image_size_wh
-    for medium in find_media([str(folder)]):
-        rows = boxes.boxes_of(medium.path) if medium.kind == "image" else None
-        if rows is None or not len(rows):
+    images = [medium for medium in find_media([str(folder)]) if medium.kind == "image"]
+    names = boxes.assign(images)
+    for medium in images:
+        if medium.name not in names:
             continue
+        rows = boxes.boxes_of(names[medium.name])
         image = read_image(medium.path)
         centers, scales = box_to_center_scale(
             rows[:num_left, :4], aspect_ratio=width / height, padding=trained.padding

@@ -122,20 +122,39 @@ def list_differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> lis
 
 def describe(state_dict: Mapping[str, Any]) -> str:
     """Which model some weights belong to, e.g. "sdpose_t (StemNet, 6 layers, 256 patches, width 192, 17 keypoints)"."""
-    if f"{HEAD}keypoint_token" not in state_dict or f"{HEAD}pos_embedding" not in state_dict:
+    facts = _facts(state_dict)
+    if facts is None:
         return "no SDPose"
-    prefix = f"{HEAD}transformer_layer1.layers."
-    layers = {key.removeprefix(prefix).partition(".")[0] for key in state_dict if key.startswith(prefix)}
-    facts = Facts(
-        backbone="HRNet" if any(key.startswith("backbone.stage2.") for key in state_dict) else "StemNet",
-        num_layers=len(layers),
-        num_patches=shape_of(state_dict[f"{HEAD}pos_embedding"])[1],
-    )
     _, num_keypoints, dim = shape_of(state_dict[f"{HEAD}keypoint_token"])
     name = PUBLISHED.get(facts, "an SDPose of its own kind") if dim == 192 else "an SDPose of its own kind"
     return (
         f"{name} ({facts.backbone}, {facts.num_layers} layers, {facts.num_patches} patches, width {dim}, "
         f"{num_keypoints} keypoints)"
+    )
+
+
+def published_name(state_dict: Mapping[str, Any]) -> str | None:
+    """The published model, with COCO's 17 joints, that some weights look like; None when they look like none.
+
+    `list_differences` says whether they truly fit it.
+    """
+    found = strip_prefix(state_dict, ("module.",))
+    facts = _facts(found)
+    if facts is None or shape_of(found[f"{HEAD}keypoint_token"]) != (1, 17, 192):
+        return None
+    return PUBLISHED.get(facts)
+
+
+def _facts(state_dict: Mapping[str, Any]) -> Facts | None:
+    """None when it is no SDPose."""
+    if f"{HEAD}keypoint_token" not in state_dict or f"{HEAD}pos_embedding" not in state_dict:
+        return None
+    prefix = f"{HEAD}transformer_layer1.layers."
+    layers = {key.removeprefix(prefix).partition(".")[0] for key in state_dict if key.startswith(prefix)}
+    return Facts(
+        backbone="HRNet" if any(key.startswith("backbone.stage2.") for key in state_dict) else "StemNet",
+        num_layers=len(layers),
+        num_patches=shape_of(state_dict[f"{HEAD}pos_embedding"])[1],
     )
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sdpose.errors import SdposeError
+from sdpose.predict.media import Medium
 
 PERSON_CATEGORY = 1
 Boxes = NDArray[np.float32]
@@ -26,39 +29,50 @@ class BoxFile:
     def __init__(self, path: Path, *, score_threshold: float = 0.0) -> None:
         """Reads COCO annotations, COCO detections, or a table of file names. Raises SdposeError for anything else."""
         self.path = path
+        self.num_without_area = 0
+        """Boxes left out since they have no area or are not numbers."""
+        self.num_below_threshold = 0
         self._ids: dict[str, int] = {}
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
         except OSError as error:
             raise SdposeError(f"{path}: cannot be read: {error.strerror}") from error
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise SdposeError(f"{path} is no JSON ({error}); {_WANTED}") from error
         boxes: dict[str, list[list[float]]] = {}
         for key, row in self._rows(content):
             boxes.setdefault(key, []).append(row)
-        self._boxes = {key: _array(path, key, rows, score_threshold) for key, rows in boxes.items()}
+        self._boxes = {key: self._array(key, rows, score_threshold) for key, rows in boxes.items()}
+        self._by_last_part: dict[str, list[str]] = defaultdict(list)
+        for name in {_without_frame(key) for key in self._boxes}:
+            self._by_last_part[Path(name).name].append(name)
 
     def _rows(self, content: Any) -> Iterable[tuple[str, list[float]]]:
         try:
             if isinstance(content, Mapping) and "annotations" in content:
-                names = {each["id"]: str(each["file_name"]) for each in content["images"]}
-                self._ids = {Path(name).name: int(number) for number, name in names.items()}
+                names = {each["id"]: Path(each["file_name"]).as_posix() for each in content["images"]}
+                self._ids = {name: int(number) for number, name in names.items()}
                 for name in names.values():
-                    yield Path(name).name, []
+                    yield name, []
                 for each in content["annotations"]:
                     if each.get("category_id", PERSON_CATEGORY) == PERSON_CATEGORY and not each.get(
                         "iscrowd"
                     ):
-                        yield Path(names[each["image_id"]]).name, [*each["bbox"], each.get("score", 1.0)]
+                        if each["image_id"] not in names:
+                            raise SdposeError(
+                                f"{self.path}: an annotation is of image_id {each['image_id']}, which is not among "
+                                f"its {len(names)} images; are these annotations of another set?"
+                            )
+                        yield names[each["image_id"]], [*each["bbox"], each.get("score", 1.0)]
             elif isinstance(content, list):
                 for each in content:
                     if each.get("category_id", PERSON_CATEGORY) == PERSON_CATEGORY:
                         yield _key(each["image_id"]), [*each["bbox"], each.get("score", 1.0)]
             elif isinstance(content, Mapping):
                 for name, rows in content.items():
-                    yield Path(name).name, []
+                    yield Path(name).as_posix(), []
                     for row in rows:
-                        yield Path(name).name, [*row, 1.0][:5]
+                        yield Path(name).as_posix(), [*row, 1.0][:5]
             else:
                 raise TypeError("neither a table nor a list")
         except (KeyError, TypeError, AttributeError, ValueError) as error:
@@ -67,40 +81,81 @@ class BoxFile:
     def __len__(self) -> int:
         return sum(len(each) for each in self._boxes.values())
 
-    def boxes_of(self, path: Path) -> Boxes | None:
-        """(P, 5) of an image, by its name or the number that its name is; None when the file does not know it."""
-        found = self._boxes.get(path.name)
-        return found if found is not None else self._boxes.get(_key(path.stem))
+    def assign(self, media: Sequence[Medium]) -> dict[str, str]:
+        """The file's name for each medium that it knows, by the medium's name.
 
-    def knows_film(self, name: str) -> bool:
-        """Whether it has boxes for frames of a film: they are called 'film.mp4#000001', as in the results."""
-        return any(key.startswith(f"{Path(name).name}#") for key in self._boxes)
+        Folders count where the file names them, else the last part of the path, or the number that an image's name is.
+        Raises SdposeError where one could be meant by two.
+        """
+        num_of_last_part = Counter(medium.path.name for medium in media)
+        found: dict[str, Medium] = {}
+        for medium in media:
+            name = self._name_of(medium, alone=num_of_last_part[medium.path.name] == 1)
+            if name is None:
+                continue
+            if name in found:
+                raise SdposeError(
+                    f"{found[name].path} and {medium.path} could both be '{name.removeprefix('#')}' of {self.path}; "
+                    "give names with their folders in it, or predict one folder after the other"
+                )
+            found[name] = medium
+        return {medium.name: name for name, medium in found.items()}
 
-    def boxes_of_frame(self, name: str) -> Boxes:
-        """(P, 5) of a frame; none where the file does not name it."""
-        return self._boxes.get(Path(name).name, np.zeros((0, 5), np.float32))
+    def _name_of(self, medium: Medium, *, alone: bool) -> str | None:
+        names = self._by_last_part.get(medium.path.name, [])
+        whole = medium.path.absolute().as_posix()
+        ending = [name for name in names if name == whole or whole.endswith(f"/{name}")]
+        if ending:
+            return max(ending, key=len)
+        if alone and len(names) > 1:
+            raise SdposeError(
+                f"{medium.path} could be {' or '.join(sorted(names)[:3])} of {self.path}; give the folder above it, "
+                "with the folders that the file names"
+            )
+        if alone and names:
+            return names[0]
+        by_number = _key(medium.path.stem)
+        return by_number if by_number.startswith("#") and by_number in self._boxes else None
 
-    def image_id(self, path: Path) -> int | str:
+    def boxes_of(self, name: str) -> Boxes:
+        """(P, 5) of an image, by the name that `assign` gives it."""
+        return self._boxes[name]
+
+    def boxes_of_frame(self, name: str, number: int) -> Boxes:
+        """(P, 5) of a film's frame, the first is 1; none where the file does not name it."""
+        return self._boxes.get(f"{name}#{number:06d}", np.zeros((0, 5), np.float32))
+
+    def image_id(self, name: str) -> int | str:
         """The number that COCO results call the image by: the file's, else that in its name, else its name."""
-        known = self._ids.get(path.name)
-        return known if known is not None else number_in(path)
+        known = self._ids.get(name)
+        return known if known is not None else number_in(name.removeprefix("#"))
+
+    def _array(self, key: str, rows: list[list[float]], score_threshold: float) -> Boxes:
+        rows = [row for row in rows if row]
+        try:
+            array = np.array(rows, np.float32).reshape(len(rows), 5)
+        except (ValueError, TypeError, OverflowError) as error:
+            raise SdposeError(
+                f"{self.path}: a box of {key.removeprefix('#')} is not four numbers and a score; {_WANTED}"
+            ) from error
+        usable = np.isfinite(array).all(axis=1) & (array[:, 2] > 0) & (array[:, 3] > 0)
+        scored = array[:, 4] >= score_threshold
+        self.num_without_area += int((~usable).sum())
+        self.num_below_threshold += int((usable & ~scored).sum())
+        return array[usable & scored]
 
 
-def number_in(path: Path) -> int | str:
-    """000000000139.jpg -> 139; other names as they are."""
-    return int(path.stem) if path.stem.isdigit() else path.name
+def number_in(name: str) -> int | str:
+    """'val/000000000139.jpg' -> 139; other names without their folders."""
+    path = Path(name)
+    return int(path.stem) if path.stem.isascii() and path.stem.isdigit() else path.name
 
 
 def _key(image_id: Any) -> str:
     text = str(image_id)
-    return f"#{int(text)}" if text.isdigit() else Path(text).name
+    return f"#{int(text)}" if text.isascii() and text.isdigit() else Path(text).as_posix()
 
 
-def _array(path: Path, key: str, rows: list[list[float]], score_threshold: float) -> Boxes:
-    rows = [row for row in rows if row]
-    try:
-        array = np.array(rows, np.float32).reshape(len(rows), 5)
-    except ValueError as error:
-        raise SdposeError(f"{path}: a box of {key} is not four numbers and a score; {_WANTED}") from error
-    usable = np.isfinite(array).all(axis=1) & (array[:, 2] > 0) & (array[:, 3] > 0)
-    return array[usable & (array[:, 4] >= score_threshold)]
+def _without_frame(key: str) -> str:
+    """'film.mp4#000001' -> 'film.mp4'."""
+    return re.sub(r"(?<=.)#\d+$", "", key)

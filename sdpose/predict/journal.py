@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import hashlib
 import io
@@ -11,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from sdpose.errors import SdposeError
-from sdpose.training.atomic_file import write_atomically
+from sdpose.training.atomic_file import storage_error, write_atomically
 
 JOURNAL = "predictions.jsonl"
+DRAWN = "drawn"
+"""The folder beside the journal that pictures and films with skeletons go to."""
 
 
 class Journal:
@@ -36,8 +39,14 @@ class Journal:
     def _take_up(self, wanted: dict[str, Any]) -> None:
         first, *rest = self.path.read_bytes().splitlines(keepends=True) or [b""]
         try:
-            self._require_same(json.loads(first)["settings"], wanted)
-            self.done = {str(entry["file"]): entry for entry in map(json.loads, _whole(rest))}
+            settings = json.loads(first)["settings"]
+            # Where nothing is done yet, settings may still be mended.
+            if rest:
+                self._require_same(settings, wanted)
+            else:
+                first = _line({"settings": wanted})
+            for entry in map(json.loads, _whole(rest)):
+                self._know(entry)
         except (ValueError, TypeError, KeyError) as error:
             raise SdposeError(
                 f"{self.path} is not what `sdpose predict` writes, or is damaged ({type(error).__name__} {error}); "
@@ -57,13 +66,35 @@ class Journal:
 
     def add(self, entry: Mapping[str, Any]) -> None:
         """Write one image's line; it is on its way to the disk when this returns."""
-        self.done[str(entry["file"])] = dict(entry)
-        self._file.write(_line(entry))
-        self._file.flush()
+        self._know(entry)
+        try:
+            self._file.write(_line(entry))
+            self._file.flush()
+        except OSError as error:
+            raise storage_error(self.path, error) from error
+
+    def begin(self, film: str) -> None:
+        """Forget the frames of a film that a stopped run has left: it begins anew."""
+        if any(name.startswith(f"{film}#") for name in self.done):
+            self.add({"file": film, "begins": True})
+
+    def has(self, name: str, state: Sequence[int] | None) -> bool:
+        """Whether it is done, and the file still is the one that it was."""
+        entry = self.done.get(name)
+        return entry is not None and entry.get("state") == (None if state is None else list(state))
+
+    def _know(self, entry: Mapping[str, Any]) -> None:
+        name = str(entry["file"])
+        if "begins" in entry:
+            self.done = {each: known for each, known in self.done.items() if not each.startswith(f"{name}#")}
+        else:
+            self.done[name] = dict(entry)
 
     def close(self) -> None:
         """No more lines."""
-        self._file.close()
+        # A full disk has been named by then, and what was not written is done again.
+        with contextlib.suppress(OSError):
+            self._file.close()
 
     def results(self) -> list[dict[str, Any]]:
         """COCO keypoint results of everything done, by file name."""
@@ -83,7 +114,8 @@ class Journal:
             ["file", "image_id", "person", "track_id", "score", "left", "top", "width", "height", *joints]
         )
         writer.writerows(self._rows())
-        content = table.getvalue().encode("utf-8")
+        # Names on a disk need not be UTF-8.
+        content = table.getvalue().encode("utf-8", "surrogateescape")
         write_atomically(path, lambda file: file.write(content))
 
     def _rows(self) -> Iterator[list[Any]]:

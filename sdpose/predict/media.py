@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sdpose.errors import SdposeError
+from sdpose.predict.journal import DRAWN, JOURNAL
 
 Image = NDArray[np.uint8]
 Kind = Literal["image", "video", "camera"]
 
 IMAGE_SUFFIXES = frozenset([".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"])
-VIDEO_SUFFIXES = frozenset([".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg"])
+VIDEO_SUFFIXES = frozenset(
+    [".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv", ".ts", ".mts", ".3gp"]
+)
 _FALLBACK_FPS = 25.0
 
 
@@ -30,11 +34,21 @@ class Medium:
     name: str
     path: Path
 
+    @property
+    def state(self) -> list[int] | None:
+        """Size and time of change of the file, to notice when another one has its name; None for a camera."""
+        try:
+            found = self.path.stat()
+        except OSError:
+            return None
+        return [found.st_size, found.st_mtime_ns]
+
 
 def find_media(inputs: Sequence[str]) -> list[Medium]:
     """All media of the inputs, sorted within each, each once. Raises SdposeError where an input gives none.
 
-    An input is a file, a folder (searched through), a pattern such as 'shots/*.jpg', or a camera: 0, 1 ...
+    An input is a file, a folder (searched through), a pattern such as 'shots/*.jpg', or a camera: 0, 1 ... Folders are
+    searched without what is hidden in them and without what a prediction wrote there.
     """
     found: dict[str, Medium] = {}
     names: dict[str, Medium] = {}
@@ -61,7 +75,7 @@ def _media_of(text: str) -> Iterator[Medium]:
         yield Medium("camera", f"camera {text}", path)
         return
     if path.is_dir():
-        for each in sorted(path.rglob("*")):
+        for each in _files_under(path):
             kind = _kind(each)
             if kind is not None and each.is_file():
                 yield Medium(kind, each.relative_to(path).as_posix(), each)
@@ -69,14 +83,56 @@ def _media_of(text: str) -> Iterator[Medium]:
     if path.is_file():
         yield Medium(_kind(path) or "image", path.name, path)
         return
-    matches = sorted(glob.glob(text, recursive=True))  # noqa: PTH207 - Path.glob refuses absolute patterns
+    matches = _once_each(sorted(glob.glob(text, recursive=True)))  # noqa: PTH207 - Path.glob refuses absolute patterns
     if not matches:
-        raise SdposeError(f"{text}: no such file or folder, and no file fits it as a pattern")
+        raise SdposeError(f"{text}: {_why_nothing(text)}")
     fixed = _before_wildcards(path)
-    for match in map(Path, matches):
+    for match in matches:
         kind = _kind(match)
-        if kind is not None and match.is_file():
+        if kind is not None and match.is_file() and not _is_drawn(match, below=fixed):
             yield Medium(kind, match.relative_to(fixed).as_posix(), match)
+
+
+def _why_nothing(text: str) -> str:
+    if "://" in text or text == "-":
+        return "standard input and addresses are not read; save it as a file and name that"
+    return "no such file or folder, and no file fits it as a pattern"
+
+
+def _files_under(folder: Path) -> list[Path]:
+    """Sorted; links to folders are followed, each folder once. Raises SdposeError for a folder that cannot be read."""
+
+    def refuse(error: OSError) -> None:
+        raise SdposeError(
+            f"{error.filename}: cannot be read: {error.strerror}; make it readable, or name the folders that are meant"
+        ) from error
+
+    found: list[Path] = []
+    seen: set[tuple[int, int]] = set()
+    for root, folders, files in os.walk(folder, followlinks=True, onerror=refuse):
+        place = os.stat(root)  # noqa: PTH116 - as os.walk gives it
+        if (place.st_dev, place.st_ino) in seen:
+            folders.clear()
+            continue
+        seen.add((place.st_dev, place.st_ino))
+        ours = DRAWN if JOURNAL in files else None
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and name != ours)
+        found += [Path(root, name) for name in files if not name.startswith(".")]
+    return sorted(found)
+
+
+def _once_each(matches: Sequence[str]) -> list[Path]:
+    """Without those that a link to a folder above leads to again."""
+    found: dict[tuple[str, str], Path] = {}
+    for match in sorted(map(Path, matches), key=lambda path: len(path.parts)):
+        found.setdefault((os.path.realpath(match.parent), match.name), match)
+    return sorted(found.values())
+
+
+def _is_drawn(path: Path, *, below: Path) -> bool:
+    """Whether a prediction wrote it, into a folder that the pattern does not name."""
+    folders = path.relative_to(below).parents
+    return any(each.name == DRAWN and (below / each.parent / JOURNAL).exists() for each in folders)
 
 
 def _before_wildcards(pattern: Path) -> Path:

@@ -5,10 +5,12 @@ Legend: P persons, N crops of a batch, K joints, H, W rows and columns of a crop
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -55,7 +57,11 @@ class Predictor:
         if batch_size < 1:
             raise SdposeError(f"batch_size={batch_size}; expected at least 1")
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        if not isinstance(weights, TrainedModel) and Path(weights).suffix == ".onnx":
+        if not isinstance(weights, TrainedModel) and Path(weights).suffix.lower() == ".onnx":
+            if config is not None:
+                raise SdposeError(
+                    f"{weights} says by itself what it is, so the config {config} would not be obeyed; leave it away"
+                )
             network = OnnxNetwork(weights, on_gpu=self.device.type == "cuda")
             trained = network.trained
         else:
@@ -84,22 +90,35 @@ class Predictor:
     def stream(self, images: Iterable[tuple[Image, ArrayLike | None]]) -> Iterator[Poses]:
         """Poses of many images, in their order; crops of several images share a batch.
 
-        A caller that keeps an image until its poses come never keeps more than some hundred megabytes.
+        A caller that keeps an image until its poses come never keeps more than some hundred megabytes. No more crops
+        are kept than a batch has, however many persons an image has.
         """
-        waiting: list[_Waiting] = []
+        waiting: deque[_Waiting] = deque()
         crops: list[Image] = []
-        num_pixels = 0
+        joints = self._joints([])
         for image, boxes in images:
-            entry = self._cut(image, boxes, crops)
+            entry = self._prepare(image, boxes)
             waiting.append(entry)
-            num_pixels += image.shape[0] * image.shape[1]
-            if max(len(crops), len(waiting)) >= self.batch_size or num_pixels >= _MAX_PIXELS_WAITING:
-                yield from self._finish(waiting, crops)
-                waiting, crops, num_pixels = [], [], 0
-        yield from self._finish(waiting, crops)
+            for center, scale in zip(entry.centers, entry.scales, strict=True):
+                crops.append(self._cut(image, center, scale))
+                if len(crops) == self.batch_size:
+                    joints = np.concatenate([joints, self._joints(crops)])
+                    crops.clear()
+            num_pixels = sum(each.num_pixels for each in waiting)
+            if len(waiting) >= self.batch_size or num_pixels >= _MAX_PIXELS_WAITING:
+                joints = np.concatenate([joints, self._joints(crops)])
+                crops.clear()
+            while waiting and len(waiting[0]) <= len(joints):
+                entry = waiting.popleft()
+                yield self._poses(entry, joints[: len(entry)])
+                joints = joints[len(entry) :]
+        joints = np.concatenate([joints, self._joints(crops)])
+        for entry in waiting:
+            yield self._poses(entry, joints[: len(entry)])
+            joints = joints[len(entry) :]
 
-    def _cut(self, image: Image, boxes: ArrayLike | None, crops: list[Image]) -> _Waiting:
-        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+    def _prepare(self, image: Image, boxes: ArrayLike | None) -> _Waiting:
+        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
             raise SdposeError(
                 f"an image is {image.shape} {image.dtype}; expected (H, W, 3) uint8 in cv2's BGR order"
             )
@@ -108,41 +127,33 @@ class Predictor:
         centers, scales = box_to_center_scale(
             boxes_xywh, aspect_ratio=width / height, padding=self.trained.padding
         )
-        for center, scale in zip(centers, scales, strict=True):
-            crop = np.empty((height, width, 3), np.uint8)
-            cut_crop(Picture.whole(image), affine_matrix(center, scale, 0.0, (width, height)), crop)
-            crops.append(crop)
-        return _Waiting(boxes_xywh, scores, centers, scales)
+        return _Waiting(boxes_xywh, scores, centers, scales, image.shape[0] * image.shape[1])
 
-    def _finish(self, waiting: Sequence[_Waiting], crops: Sequence[Image]) -> Iterator[Poses]:
-        coords, scores = self._joints(crops)
-        start = 0
-        for entry in waiting:
-            rows = slice(start, start + len(entry))
-            start += len(entry)
-            yield Poses(
-                keypoints=heatmap_to_image(
-                    coords[rows], entry.centers, entry.scales, self.trained.heatmap_size_wh
-                ),
-                scores=scores[rows],
-                boxes_xywh=entry.boxes_xywh,
-                box_scores=entry.box_scores,
-                skeleton=self.trained.skeleton,
-            )
+    def _cut(self, image: Image, center: NDArray[np.float32], scale: NDArray[np.float32]) -> Image:
+        width, height = self.trained.image_size_wh
+        crop = np.empty((height, width, 3), np.uint8)
+        cut_crop(Picture.whole(image), affine_matrix(center, scale, 0.0, (width, height)), crop)
+        return crop
 
     @torch.inference_mode()
-    def _joints(self, crops: Sequence[Image]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Heatmap cells (P, K, 2) and scores (P, K) of all crops, a batch at a time."""
-        parts: list[Tensor] = []
-        for first in range(0, len(crops), self.batch_size):
-            batch = torch.from_numpy(np.stack(crops[first : first + self.batch_size])).to(self.device)
-            coords, scores = self._find(batch)
-            parts.append(torch.cat([coords, scores[..., None]], dim=2).cpu())
-        if not parts:
-            num_keypoints = self.trained.skeleton.num_keypoints
-            return np.zeros((0, num_keypoints, 2), np.float32), np.zeros((0, num_keypoints), np.float32)
-        joints = torch.cat(parts).numpy()
-        return joints[..., :2], joints[..., 2]
+    def _joints(self, crops: Sequence[Image]) -> NDArray[np.float32]:
+        """(P, K, 3) x, y in heatmap cells and score of one batch of crops."""
+        if not crops:
+            return np.zeros((0, self.trained.skeleton.num_keypoints, 3), np.float32)
+        coords, scores = self._find(torch.from_numpy(np.stack(crops)).to(self.device))
+        joints: NDArray[np.float32] = torch.cat([coords, scores[..., None]], dim=2).cpu().numpy()
+        return joints
+
+    def _poses(self, entry: _Waiting, joints: NDArray[np.float32]) -> Poses:
+        return Poses(
+            keypoints=heatmap_to_image(
+                joints[..., :2], entry.centers, entry.scales, self.trained.heatmap_size_wh
+            ),
+            scores=joints[..., 2],
+            boxes_xywh=entry.boxes_xywh,
+            box_scores=entry.box_scores,
+            skeleton=self.trained.skeleton,
+        )
 
 
 def find_joints(
@@ -169,14 +180,15 @@ def torch_network(trained: TrainedModel, device: torch.device) -> Network:
     return forward
 
 
+@dataclass(frozen=True)
 class _Waiting:
     """An image whose crops are in the batch under way."""
 
-    def __init__(self, boxes_xywh: Any, box_scores: Any, centers: Any, scales: Any) -> None:
-        self.boxes_xywh: NDArray[np.float32] = boxes_xywh
-        self.box_scores: NDArray[np.float32] = box_scores
-        self.centers: NDArray[np.float32] = centers
-        self.scales: NDArray[np.float32] = scales
+    boxes_xywh: NDArray[np.float32]
+    box_scores: NDArray[np.float32]
+    centers: NDArray[np.float32]
+    scales: NDArray[np.float32]
+    num_pixels: int
 
     def __len__(self) -> int:
         return len(self.boxes_xywh)

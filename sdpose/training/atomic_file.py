@@ -27,6 +27,10 @@ _REFUSED = (errno.EROFS, errno.EACCES, errno.EPERM)
 class StorageError(SdposeError):
     """The disk refused; files that were there before are untouched."""
 
+    def naming(self, option: str) -> SdposeError:
+        """The same where another option than a run's --work-dir says where to write."""
+        return SdposeError(str(self).replace("--work-dir", option).replace("work_dir", option))
+
 
 def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     """Let `write` fill a file that then appears at `path` in one step, safe on the disk when this returns.

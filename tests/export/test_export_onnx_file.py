@@ -38,6 +38,18 @@ def test_any_number_of_crops_gives_torchs_heatmaps(
     torch.testing.assert_close(OnnxNetwork(plain_file)(crops), heatmaps_of(demo, crops), rtol=0, atol=1e-5)
 
 
+def test_onnx_runtime_finds_its_own_gelu_in_the_file(plain_file: bytes, tmp_path: Path) -> None:
+    """As one operator it is some per cent of a pass faster than as five."""
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
+    onnxruntime.InferenceSession(plain_file, options, providers=["CPUExecutionProvider"])
+    kinds = [node.op_type for node in onnx.load(options.optimized_model_filepath).graph.node]
+    given = [node.op_type for node in onnx.load_from_string(plain_file).graph.node]
+    assert "Erf" not in kinds
+    assert kinds.count("BiasGelu") == given.count("Erf") > 0
+
+
 def test_joints_from_inside_are_those_of_the_predictor(
     demo: TrainedModel, people: People, whole_file: bytes
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,10 @@ import pytest
 from sdpose.cli.main import main
 from sdpose.data.synthetic import make_dataset
 from sdpose.errors import SdposeError
+from sdpose.predict import Predictor
 from sdpose.predict.box_file import BoxFile
 from sdpose.predict.journal import Journal
-from sdpose.predict.media import find_media, read_image
+from sdpose.predict.media import Medium, find_media, read_image
 
 DEMO = Path(__file__).parents[2] / "sdpose" / "weights" / "sdpose_demo.pth"
 
@@ -158,11 +160,11 @@ def test_box_files_of_three_kinds(tmp_path: Path) -> None:
         path = tmp_path / f"{name}.json"
         path.write_text(json.dumps(content), encoding="utf-8")
         boxes = BoxFile(path, score_threshold=0.3)
-        found = boxes.boxes_of(image)
-        assert found is not None
-        assert found.tolist() == [[1, 2, 30, 40, 1]], name
-        assert boxes.image_id(image) == 42
-        assert boxes.boxes_of(tmp_path / "unknown.jpg") is None
+        unknown = Medium("image", "unknown.jpg", tmp_path / "unknown.jpg")
+        names = boxes.assign([Medium("image", image.name, image), unknown])
+        assert list(names) == [image.name]
+        assert boxes.boxes_of(names[image.name]).tolist() == [[1, 2, 30, 40, 1]], name
+        assert boxes.image_id(names[image.name]) == 42
     (tmp_path / "odd.json").write_text('{"a.jpg": [[1, 2]]}', encoding="utf-8")
     with pytest.raises(SdposeError, match="expected COCO annotations"):
         BoxFile(tmp_path / "odd.json")
@@ -241,3 +243,143 @@ def test_a_foreign_file_in_the_place_of_the_journal_is_named(content: str, tmp_p
         Journal(tmp_path, {})
     assert (tmp_path / "predictions.jsonl").read_text(encoding="utf-8") == content
     Journal(tmp_path, {}, again=True).close()
+
+
+def test_folders_are_searched_without_what_is_hidden_drawn_or_seen_before(tmp_path: Path) -> None:
+    for name in (
+        "a.jpg",
+        ".thumb.jpg",
+        ".cache/b.jpg",
+        "run/drawn/a.jpg",
+        "mine/drawn/c.jpg",
+        "elsewhere/d.jpg",
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    (tmp_path / "run" / "predictions.jsonl").write_bytes(b"")
+    (tmp_path / "mine" / "loop").symlink_to(tmp_path)
+    (tmp_path / "mine" / "link").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "mine" / "self.jpg").symlink_to("self.jpg")
+    folder = [medium.name for medium in find_media([str(tmp_path / "mine")])]
+    assert folder == ["drawn/c.jpg", "link/d.jpg", "loop/a.jpg"]
+    pattern = [medium.name for medium in find_media([str(tmp_path / "**" / "*.jpg")])]
+    assert pattern == ["a.jpg", "elsewhere/d.jpg", "mine/drawn/c.jpg"]
+    assert [medium.name for medium in find_media([str(tmp_path / "run" / "drawn")])] == ["a.jpg"]
+
+
+@pytest.mark.parametrize("text", ["-", "https://example.com/a.jpg", "rtsp://camera/1"])
+def test_what_is_no_file_is_said_to_be_none(text: str) -> None:
+    with pytest.raises(SdposeError, match="standard input and addresses are not read"):
+        find_media([text])
+
+
+def test_odd_names_and_shapes_are_pictures_like_any_other(people: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "odd"
+    folder.mkdir()
+    good = next((people / "val2017").iterdir()).read_bytes()
+    for name in ("\u00b2.jpg", "two\nlines.jpg", "\uac00" * 83 + ".jpg", "%d [x]*.jpg"):
+        (folder / name).write_bytes(good)
+    with open(bytes(folder) + b"/\xff\xfe.jpg", "wb") as file:
+        file.write(good)
+    deep = np.full((20, 3000, 4), 40000, np.uint16)
+    assert cv2.imwrite(str(folder / "wide.png"), deep)
+    assert cv2.imwrite(str(folder / "dot.png"), deep[:1, :1, 0])
+    assert predict(folder, "--out", tmp_path / "out", "--csv") == 0
+    results = json.loads((tmp_path / "out" / "predictions.json").read_text(encoding="utf-8"))
+    assert len({entry["image_id"] for entry in results}) == 7
+    assert sorted(path.name for path in (tmp_path / "out" / "drawn").iterdir()) == sorted(
+        path.name for path in folder.iterdir()
+    )
+    with (tmp_path / "out" / "predictions.csv").open(
+        encoding="utf-8", errors="surrogateescape", newline=""
+    ) as file:
+        assert len(list(csv.DictReader(file))) == 7
+
+
+def test_images_of_one_number_in_two_folders_stay_apart(
+    people: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good = next((people / "val2017").iterdir()).read_bytes()
+    for name in ("a/7.jpg", "b/7.jpg"):
+        (tmp_path / "in" / name).parent.mkdir(parents=True)
+        (tmp_path / "in" / name).write_bytes(good)
+    boxes = tmp_path / "boxes.json"
+    words = (tmp_path / "in", "--no-draw", "--no-flip-test", "--out")
+    assert predict(*words, tmp_path / "whole") == 0
+    results = json.loads((tmp_path / "whole" / "predictions.json").read_text(encoding="utf-8"))
+    assert [entry["image_id"] for entry in results] == ["a/7.jpg", "b/7.jpg"]
+    boxes.write_text('{"b/7.jpg": [[1, 2, 30, 40]]}', encoding="utf-8")
+    assert predict(*words, tmp_path / "one", "--boxes", boxes) == 0
+    (line,) = (tmp_path / "one" / "predictions.jsonl").read_text(encoding="utf-8").splitlines()[1:]
+    assert json.loads(line)["file"] == "b/7.jpg"
+    capsys.readouterr()
+    for content in ('{"7.jpg": [[1, 2, 30, 40]]}', '[{"image_id": 7, "bbox": [1, 2, 30, 40]}]'):
+        boxes.write_text(content, encoding="utf-8")
+        assert predict(*words, tmp_path / "both", "--boxes", boxes) == 2
+        assert "a/7.jpg and " in capsys.readouterr().err
+
+
+def test_boxes_that_are_left_out_are_counted(
+    people: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = next((people / "val2017").iterdir())
+    boxes = tmp_path / "boxes.json"
+    bad = [[float("nan"), 0, 5, 5], [0, 0, 0, 9], [9000, 0, 9, 9], [0, 0, 9, 9, 0.1], [-50, -50, 1e9, 1e9]]
+    boxes.write_text(json.dumps({image.name: bad}), encoding="utf-8")
+    assert predict(image, "--boxes", boxes, "--out", tmp_path / "out", "--no-draw") == 0
+    assert (
+        f"boxes of {boxes} left out: 2 without an area or not numbers, 1 outside of their image, 1 with a score below "
+        "--box-thr" in capsys.readouterr().out
+    )
+    (entry,) = json.loads((tmp_path / "out" / "predictions.json").read_text(encoding="utf-8"))
+    assert np.isfinite(entry["keypoints"]).all()
+    boxes.write_text(
+        '{"images": [], "annotations": [{"image_id": 3, "bbox": [1, 2, 3, 4]}]}', encoding="utf-8"
+    )
+    with pytest.raises(SdposeError, match="of image_id 3, which is not among its 0 images"):
+        BoxFile(boxes)
+
+
+def test_another_picture_under_a_known_name_is_done_anew(
+    people: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, other, *_ = (people / "val2017").iterdir()
+    image = tmp_path / "a.jpg"
+    words = (image, "--out", tmp_path / "out", "--no-draw")
+    image.write_bytes(one.read_bytes())
+    assert predict(*words) == 0
+    before = (tmp_path / "out" / "predictions.json").read_bytes()
+    image.write_bytes(other.read_bytes())
+    assert predict(*words) == 0
+    assert (tmp_path / "out" / "predictions.json").read_bytes() != before
+    assert predict(*words) == 0
+    assert "0 images and frames, 1 done before" in capsys.readouterr().out
+
+
+def test_a_full_disk_ends_in_one_line_and_the_rest_is_done_later(
+    people: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = (people / "val2017", "--out", tmp_path)
+    write, num_written = Path.write_bytes, 0
+
+    def full(path: Path, content: bytes) -> int:
+        nonlocal num_written
+        num_written += 1
+        if num_written > 2:
+            write(path, content[:9])
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(path, content)
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    assert predict(*words) == 2
+    err = capsys.readouterr().err
+    assert "No space left on device" in err and "--out" in err and err.count("\n") == 1
+    monkeypatch.undo()
+    assert predict(*words) == 0
+    assert "2 done before" in capsys.readouterr().out
+    assert len(list((tmp_path / "drawn").iterdir())) == 4
+
+
+def test_a_config_beside_an_onnx_file_is_refused(people: Path, tmp_path: Path) -> None:
+    with pytest.raises(SdposeError, match="would not be obeyed"):
+        Predictor(tmp_path / "pose.ONNX", config="config.py")

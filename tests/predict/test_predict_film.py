@@ -49,7 +49,7 @@ def raw(drawn_film: DrawnFilm) -> list[Poses]:
     predictor = Predictor(DEMO, device="cpu", flip_test=False)
     return list(
         predictor.stream(
-            (frame, boxes.boxes_of_frame(f"{drawn_film.path.name}#{number:06d}"))
+            (frame, boxes.boxes_of_frame(drawn_film.path.name, number))
             for number, frame in enumerate(frames_of(drawn_film.path), start=1)
         )
     )
@@ -147,3 +147,83 @@ def test_boxes_of_other_films_are_a_mistake(
     (tmp_path / "other.json").write_text('{"run.avi#000001": [[1, 2, 30, 40]]}', encoding="utf-8")
     assert predict(drawn_film.path, "--boxes", tmp_path / "other.json", "--out", tmp_path / "out") == 2
     assert "Frames of films are called film.mp4#000001" in capsys.readouterr().err
+
+
+class _Camera:
+    """A film in the place of a camera, which is stopped by Ctrl-C at its third frame."""
+
+    def __init__(self, film: cv2.VideoCapture, *, stops: bool) -> None:
+        self._film = film
+        self._stops = stops
+        self._num_read = 0
+
+    def read(self) -> Any:
+        self._num_read += 1
+        if self._stops and self._num_read == 3:
+            signal.raise_signal(signal.SIGINT)
+        return self._film.read()
+
+    def get(self, what: int) -> float:
+        return -1.0 if what == cv2.CAP_PROP_FRAME_COUNT else self._film.get(what)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._film, name)
+
+
+def test_what_a_camera_saw_is_kept_when_it_is_stopped(
+    drawn_film: DrawnFilm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened, stops = cv2.VideoCapture, True
+    monkeypatch.setattr(
+        cv2,
+        "VideoCapture",
+        lambda source: _Camera(opened(str(drawn_film.path)), stops=stops) if source == 0 else opened(source),
+    )
+    assert predict("0", "--out", tmp_path) == 130
+    assert len(results(tmp_path)) == 3
+    assert len(frames_of(tmp_path / "drawn" / "camera_0.mp4")) == 3
+    stops = False
+    assert predict("0", "--out", tmp_path, "--frames", 2, "--again") == 0
+    assert predict("0", "--out", tmp_path, "--frames", 2) == 0
+    assert [entry["image_id"] for entry in results(tmp_path)] == ["camera 0#000001", "camera 0#000002"]
+
+
+def test_another_film_under_a_known_name_leaves_no_frames_behind(
+    drawn_film: DrawnFilm, tmp_path: Path
+) -> None:
+    film = tmp_path / "walk.avi"
+    content = drawn_film.path.read_bytes()
+    film.write_bytes(content)
+    words = [film, "--out", tmp_path / "out", "--no-draw"]
+    assert predict(*words) == 0
+    assert len(results(tmp_path / "out")) == NUM_FRAMES
+    film.write_bytes(content[: len(content) // 3])
+    assert predict(*words) == 1
+    assert 3 < len(results(tmp_path / "out")) < NUM_FRAMES // 2
+
+
+def test_a_drawn_film_that_did_not_reach_the_disk_is_named(
+    drawn_film: DrawnFilm, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OpenCV writes to a full disk without a word; here two frames of five are lost."""
+    written = 0
+    writer = cv2.VideoWriter
+
+    class Losing:
+        def __init__(self, *words: Any) -> None:
+            self._writer = writer(*words)
+
+        def write(self, frame: NDArray[np.uint8]) -> None:
+            nonlocal written
+            written += 1
+            if written <= 3:
+                self._writer.write(frame)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._writer, name)
+
+    monkeypatch.setattr(cv2, "VideoWriter", Losing)
+    monkeypatch.setattr(Losing, "fourcc", staticmethod(writer.fourcc), raising=False)
+    assert predict(drawn_film.path, "--frames", 5, "--out", tmp_path) == 2
+    assert "not all of its frames reached the disk" in capsys.readouterr().err
+    assert list((tmp_path / "drawn").iterdir()) == []

@@ -11,6 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from sdpose.data.synthetic import make_dataset
@@ -129,6 +130,27 @@ def test_without_supervision_its_name_is_said(
         predictor(scenes[0][0]).to_supervision()
 
 
+def test_a_crowd_is_cut_a_batch_at_a_time(scenes: list[Scene], monkeypatch: pytest.MonkeyPatch) -> None:
+    predictor = Predictor(DEMO, device="cpu", batch_size=4)
+    image, boxes, _ = next(scene for scene in scenes if len(scene[1]))
+    crowd = np.repeat(boxes[:1], 11, axis=0)
+    sizes: list[int] = []
+    find = predictor._find
+
+    def counted(crops: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        sizes.append(len(crops))
+        return find(crops)
+
+    monkeypatch.setattr(predictor, "_find", counted)
+    alone, nobody, many, last = predictor.stream(
+        [(image, boxes[:1]), (image, []), (image, crowd), (image, boxes[:1])]
+    )
+    assert sizes == [4, 4, 4, 1]
+    assert (len(alone), len(nobody), len(many), len(last)) == (1, 0, 11, 1)
+    np.testing.assert_allclose(many.keypoints, np.repeat(alone.keypoints, 11, axis=0), atol=0.05)
+    np.testing.assert_allclose(last.keypoints, alone.keypoints, atol=0.05)
+
+
 def test_images_without_anybody_do_not_pile_up(predictor: Predictor) -> None:
     """Their callers hold them until their poses come."""
     taken = 0
@@ -140,4 +162,4 @@ def test_images_without_anybody_do_not_pile_up(predictor: Predictor) -> None:
             yield np.zeros((40, 30, 3), np.uint8), []
 
     assert len(next(predictor.stream(nobody()))) == 0
-    assert taken == predictor.batch_size
+    assert taken == 1
