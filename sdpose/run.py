@@ -165,9 +165,8 @@ class Run:
         self._show(progress)
         if self.world.any_rank(self.stop.requested):
             path = self._save_iteration()
-            name = self.stop.signal.name if self.stop.signal else "a signal to another process"
             self.log.warning(
-                f"stopped by {name}; everything is saved: go on with --resume-from {path or 'auto'}"
+                f"stopped by {self.stop.name}; everything is saved: go on with --resume-from {path or 'auto'}"
             )
             return True
         self._stop_if_told()
