@@ -40,6 +40,7 @@ from sdpose.training.checkpoint import Checkpoint, load_checkpoint
 from sdpose.training.checkpoint_store import CheckpointStore
 from sdpose.training.disk_space import estimated_checkpoint_bytes
 from sdpose.training.distributed import World, init_from_environment
+from sdpose.training.energy import EnergyMeter, find_counters
 from sdpose.training.folder_in_use import in_use
 from sdpose.training.logs import RunLog
 from sdpose.training.loop import LoopSettings, TrainingLoop
@@ -134,7 +135,13 @@ def _fit(
 
     dataset = training_data(settings, seed=seed)
     loader = training_loader(settings, dataset, world, seed=seed)
-    evaluator = Evaluator(settings, "val", world, machine, console.evaluation) if options.validate else None
+    meter = EnergyMeter(find_counters(machine.device, local_rank=world.local_rank), world)
+
+    def evaluation(done: int, total: int) -> None:
+        console.evaluation(done, total)
+        meter.tick()
+
+    evaluator = Evaluator(settings, "val", world, machine, evaluation) if options.validate else None
     backbone_notes: list[str] = []
     model = build_model(settings, pretrained=resumed is None, report=backbone_notes.append)
     _load_weights(settings, options, model, resumed)
@@ -209,6 +216,7 @@ def _fit(
             seed=seed,
             epoch_length=len(loader),
             num_images=len(dataset.table.image_paths),
+            meter=meter,
             notifier=notifier,
         )
         if resumed is None:
@@ -243,6 +251,8 @@ def _fit(
         if resumed is not None:
             _restore(resumed, run)
             facts = dataclasses.replace(facts, start_iteration=loop.progress.iteration)
+        saved_energy = (resumed.resume or {}).get("energy") if resumed is not None else None
+        meter.start(saved_energy, resumed=resumed is not None)
         outcome = _run_to_the_end(run, loop, facts)
         if outcome.exit_code == 1 and settings.monitor.explain and world.size == 1:
             since, stopped = facts.start_iteration, lambda: stop.requested
