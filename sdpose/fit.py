@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import random
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -40,6 +40,8 @@ from sdpose.training.checkpoint import Checkpoint, load_checkpoint
 from sdpose.training.checkpoint_store import CheckpointStore
 from sdpose.training.disk_space import estimated_checkpoint_bytes
 from sdpose.training.distributed import World, init_from_environment
+from sdpose.training.energy import EnergyMeter, find_counters
+from sdpose.training.folder_in_use import in_use
 from sdpose.training.logs import RunLog
 from sdpose.training.loop import LoopSettings, TrainingLoop
 from sdpose.training.optim import load_optimizer_state
@@ -92,7 +94,7 @@ class FitOutcome:
     """How a run ended."""
 
     exit_code: int
-    """0 finished, 1 failed, 130 or 143 stopped by a signal with everything saved."""
+    """0 finished, 1 failed, 129, 130 or 143 stopped by a signal with everything saved."""
     work_dir: Path
     best_score: float | None
     best_checkpoint: Path | None
@@ -102,14 +104,19 @@ def fit(settings: Settings, options: FitOptions, console: FitConsole) -> FitOutc
     """Train, or go on training. Raises SdposeError for what the user can mend, before anything is overwritten."""
     world = init_from_environment(options.launcher, device=options.device)
     try:
-        with StopRequest() as stop:
-            return _fit(settings, options, console if world.is_main else SilentConsole(), world, stop)
+        with StopRequest() as stop, ExitStack() as held:
+            return _fit(settings, options, console if world.is_main else SilentConsole(), world, stop, held)
     finally:
         world.shutdown()
 
 
 def _fit(
-    settings: Settings, options: FitOptions, console: FitConsole, world: World, stop: StopRequest
+    settings: Settings,
+    options: FitOptions,
+    console: FitConsole,
+    world: World,
+    stop: StopRequest,
+    held: ExitStack,
 ) -> FitOutcome:
     work_dir = options.work_dir or Path(settings.work_dir)
     user_code = import_user_code(settings, console.line)
@@ -128,7 +135,13 @@ def _fit(
 
     dataset = training_data(settings, seed=seed)
     loader = training_loader(settings, dataset, world, seed=seed)
-    evaluator = Evaluator(settings, "val", world, machine, console.evaluation) if options.validate else None
+    meter = EnergyMeter(find_counters(machine.device, local_rank=world.local_rank), world)
+
+    def evaluation(done: int, total: int) -> None:
+        console.evaluation(done, total)
+        meter.tick()
+
+    evaluator = Evaluator(settings, "val", world, machine, evaluation) if options.validate else None
     backbone_notes: list[str] = []
     model = build_model(settings, pretrained=resumed is None, report=backbone_notes.append)
     _load_weights(settings, options, model, resumed)
@@ -140,6 +153,9 @@ def _fit(
     optimizer = build_optimizer_from(settings, model, lr_factor=lr_factor)
     notes = _resume_optimizer(optimizer, resumed)
 
+    if world.is_main:
+        for folder in sorted({work_dir.resolve(), checkpoint_dir.resolve()}):
+            held.enter_context(in_use(folder))
     checkpoints = settings.checkpoint_config
     store = (
         CheckpointStore(
@@ -200,6 +216,7 @@ def _fit(
             seed=seed,
             epoch_length=len(loader),
             num_images=len(dataset.table.image_paths),
+            meter=meter,
             notifier=notifier,
         )
         if resumed is None:
@@ -234,6 +251,8 @@ def _fit(
         if resumed is not None:
             _restore(resumed, run)
             facts = dataclasses.replace(facts, start_iteration=loop.progress.iteration)
+        saved_energy = (resumed.resume or {}).get("energy") if resumed is not None else None
+        meter.start(saved_energy, resumed=resumed is not None)
         outcome = _run_to_the_end(run, loop, facts)
         if outcome.exit_code == 1 and settings.monitor.explain and world.size == 1:
             since, stopped = facts.start_iteration, lambda: stop.requested

@@ -22,6 +22,7 @@ from sdpose.monitor import Alert, AlertFile, Monitor, Record, RunFacts, alert_li
 from sdpose.training.checkpoint import Checkpoint, make_meta
 from sdpose.training.checkpoint_store import CheckpointStore
 from sdpose.training.distributed import World
+from sdpose.training.energy import Counters, EnergyMeter
 from sdpose.training.environment import environment_text
 from sdpose.training.log_format import TrainEntry, ValEntry
 from sdpose.training.logs import RemainingTime, RunLog
@@ -73,6 +74,7 @@ class Run:
         seed: int,
         epoch_length: int,
         num_images: int,
+        meter: EnergyMeter | None = None,
         notifier: Notifier | None = None,
     ) -> None:
         self.settings = settings
@@ -90,11 +92,12 @@ class Run:
         self.checkpoint_dir = Path(settings.checkpoint_config.out_dir or work_dir)
         self.seed = seed
         self.epoch_length = epoch_length
+        self.meter = meter or EnergyMeter(Counters())
         self.notifier = notifier
         self.problems = ProblemLog(num_images, log.warning)
         self.alert_file = AlertFile(work_dir / "alerts.jsonl", log=log.warning) if world.is_main else None
         self._total = settings.total_epochs * epoch_length
-        self.environment = environment_text()
+        self.environment = environment_text(**{"Energy counters": self.meter.text})
         self.config_text = without_addresses(settings.python_text(), settings)
         self._remaining = RemainingTime(total_iterations=self._total)
         self._saved_at = time.monotonic()
@@ -125,6 +128,7 @@ class Run:
         iterations = interval.iterations
         means = weighted_means(iterations)
         eta_s = self._remaining.update(progress.iteration, sum(entry.host.elapsed_s for entry in iterations))
+        energy = self.meter.update(sum(entry.host.num_samples for entry in iterations))
         if log:
             elapsed_s, data_s = means.pop("time"), means.pop("data_time")
             self.log.train(
@@ -138,12 +142,17 @@ class Run:
                     data_time_s=data_s,
                     values=means,
                     memory_mib=self._memory_mib(),
-                    signs=probed_means(iterations),
+                    signs={**probed_means(iterations), **energy},
                 ),
                 run_iteration=progress.iteration,
             )
         alerts = self._observe(
-            train_records(interval, progress, epoch_length=self.epoch_length, machine=self._machine_signs())
+            train_records(
+                interval,
+                progress,
+                epoch_length=self.epoch_length,
+                machine={**self._machine_signs(), **energy},
+            )
         )
         self._say(alerts)
         self.shop.interval_finished(interval, alerts)
@@ -163,11 +172,11 @@ class Run:
 
     def iteration_finished(self, progress: Progress) -> bool:
         self._show(progress)
+        self.meter.tick()
         if self.world.any_rank(self.stop.requested):
             path = self._save_iteration()
-            name = self.stop.signal.name if self.stop.signal else "a signal to another process"
             self.log.warning(
-                f"stopped by {name}; everything is saved: go on with --resume-from {path or 'auto'}"
+                f"stopped by {self.stop.name}; everything is saved: go on with --resume-from {path or 'auto'}"
             )
             return True
         self._stop_if_told()
@@ -324,6 +333,7 @@ class Run:
 
     def _checkpoint_of(self, stored: StoredState) -> Checkpoint:
         progress = stored.progress
+        self.meter.update(0)
         ranks = self.world.gather_objects((stored.window, stored.random))
         resume = {
             "batch": progress.batch,
@@ -334,6 +344,7 @@ class Run:
             "random_states": [random for _, random in ranks],
             "monitor": stored.monitor,
             "recovery": self.shop.recovery.state_dict(),
+            "energy": self.meter.state_dict(),
         }
         return Checkpoint(
             meta=make_meta(
@@ -371,13 +382,14 @@ class Run:
                 self._said.add(line)
                 self.log.warning(line)
         lr = self.state.optimizer.param_groups[0]["lr"]
+        energy = self.meter.update(0)
         record = Record(
             mode="val",
             epoch=progress.epoch,
             iteration=progress.iteration,
             epoch_iteration=self.epoch_length,
             epoch_length=self.epoch_length,
-            values={**metrics, **noise, "lr": lr},
+            values={**metrics, **noise, **energy, "lr": lr},
             time=time.time(),
             details=details,
         )
@@ -386,7 +398,11 @@ class Run:
         self._keep_best(metrics, progress)
         self.log.val(
             ValEntry(
-                epoch=progress.epoch, num_batches=outcome.num_batches, lr=lr, values=metrics, noise=noise
+                epoch=progress.epoch,
+                num_batches=outcome.num_batches,
+                lr=lr,
+                values=metrics,
+                signs={**noise, **energy},
             ),
             run_iteration=progress.iteration,
         )

@@ -24,7 +24,7 @@ from torch import Tensor
 from sdpose.errors import SdposeError
 from sdpose.training.checkpoint import load_checkpoint
 
-NOT_COMPARED = frozenset({"time", "data_time", "memory"})
+NOT_COMPARED = frozenset({"time", "data_time", "memory", "energy_j", "energy_images", "energy_partial"})
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
 }
 FREE_ROOMS = {"cli"}
 # Imported in the function that needs them, with the command that installs them when they are missing.
-OPTIONAL = {"training": {"tensorboard", "mlflow", "sqlalchemy", "wandb"}, "monitor": {"apprise"}}
+OPTIONAL = {"training": {"tensorboard", "mlflow", "pynvml", "sqlalchemy", "wandb"}, "monitor": {"apprise"}}
 LATE_ONLY = {"torch", "cv2", "pydantic", "faster_coco_eval", "numpy"}
 
 

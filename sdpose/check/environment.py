@@ -20,6 +20,7 @@ from sdpose.check.line import CheckLine, listed
 from sdpose.check.preflight import Preflight
 from sdpose.data.workers import PREFETCH_BATCHES
 from sdpose.training.disk_space import shown_bytes
+from sdpose.training.energy import find_counters
 from sdpose.training.environment import environment_info
 
 # Where the guide looks when hooks cannot be imported.
@@ -42,9 +43,17 @@ def ask(preflight: Preflight) -> Iterator[CheckLine]:
     yield _gpu_line(preflight)
     workers = preflight.settings.data.train_workers_per_gpu
     yield _cores_line(workers)
+    yield _energy_line(preflight)
     if workers:
         yield _shared_memory_line(preflight, workers)
         yield _open_files_line(workers)
+
+
+def _energy_line(preflight: Preflight) -> CheckLine:
+    """Nothing to mend for a training; who wants the numbers reads what they lack."""
+    counters = find_counters(preflight.machine.device)
+    text = f"counted by {counters.text}" if counters.found else f"not counted: {'; '.join(counters.unknown)}"
+    return CheckLine("energy", "pass", text)
 
 
 def _versions_line() -> CheckLine:

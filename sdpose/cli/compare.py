@@ -35,6 +35,7 @@ def print_comparison(folders: Sequence[Path]) -> None:
     console = Console(highlight=False)
     base = Path(os.path.commonpath([each.summary.path.absolute().parent for each in comparison.runs]))
     names = [str(each.summary.path.absolute().relative_to(base)) for each in comparison.runs]
+    has_energy = any(each.summary.energy for each in comparison.runs)
     table = Table(
         Column("run", overflow="fold"),
         "best AP",
@@ -43,6 +44,7 @@ def print_comparison(folders: Sequence[Path]) -> None:
         "alarms",
         "s/iter",
         "hours",
+        *(["energy"] if has_energy else []),
         box=None,
     )
     for number, (name, each) in enumerate(zip(names, comparison.runs, strict=True)):
@@ -57,6 +59,7 @@ def print_comparison(folders: Sequence[Path]) -> None:
             str(alarms or "-"),
             f"{summary.iteration_s:.3g}" if summary.iteration_s is not None else "-",
             f"{summary.elapsed_s / 3600:.2f}" if summary.elapsed_s is not None else "-",
+            *([summary.energy or "-"] if has_energy else []),
         )
     console.print(table)
     if comparison.differences:

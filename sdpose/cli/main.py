@@ -7,6 +7,7 @@ A verb's module gives `add_parser(subparsers)` and `run(args) -> int` and import
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 import time
@@ -72,10 +73,14 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one verb. Returns the exit code: 0 well, 1 faults found or run failed, 2 user's mistake, 130/143 signals."""
+    """Run one verb. Returns the exit code: 0 well, 1 faults found or run failed, 2 a mistake, 129/130/143 signals."""
     # Read by OpenMP when torch loads: idle threads sleep instead of spinning. Beside any other busy process, the data
     # workers among them, spinning threads made an iteration of the demo take 1 to 4 s instead of 0.3 to 0.6.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal of another encoding shows a question mark; it must not end a run at its first warning sign.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     args = build_parser().parse_args(argv)
     return run_verb(args)
 

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from sdpose.cli.lasting_output import lasting_output
 from sdpose.cli.options import add_config_options, add_device_option, add_launcher_options
 from sdpose.errors import SdposeError
 
@@ -59,7 +60,17 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train; exit code 0 done, 1 the run failed, 130/143 stopped by a signal (state saved)."""
+    """Train; exit code 0 done, 1 the run failed, 129/130/143 stopped by a signal (state saved)."""
+    with lasting_output():
+        return _train(args)
+
+
+def _train(args: argparse.Namespace) -> int:
+    for option in ("resume_from", "load_from"):
+        if getattr(args, option) == "":
+            # An unset variable of the shell; starting anew in its place would move the checkpoints aside.
+            name = option.replace("_", "-")
+            raise SdposeError(f"--{name} is empty; name a file, or leave the option out to start anew")
     if args.set_file is not None:
         from sdpose.cli.train_set import train_set
 

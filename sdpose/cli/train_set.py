@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def train_set(args: argparse.Namespace) -> int:
-    """Exit code 0 all finished, 1 some failed, 130/143 stopped by a signal (the running one is saved)."""
+    """Exit code 0 all finished, 1 some failed, 129/130/143 stopped by a signal (the running one is saved)."""
     from sdpose.sweep.plan import left_over, plan
     from sdpose.sweep.queue import run_queue
 

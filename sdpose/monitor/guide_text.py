@@ -72,9 +72,26 @@ def training_stats(statistics: RunStatistics) -> str:
             f"  - Final: {final}",
             "",
             f"Best AP: {best}",
+            *([f"Energy: {energy}"] if (energy := _energy(statistics)) else []),
             "",
         ]
     )
+
+
+def _energy(statistics: RunStatistics) -> str:
+    if statistics.energy_j is None:
+        return ""
+    return energy_text(
+        statistics.energy_j, num_images=statistics.energy_images, is_partial=statistics.energy_partial
+    )
+
+
+def energy_text(joules: float, *, num_images: float, is_partial: bool) -> str:
+    """`0.4213 kWh, 3.21 J an image`; the images are those trained on, evaluations count among the joules."""
+    kwh = f"{joules / 3.6e6:.4g} kWh"
+    if num_images:
+        kwh += f", {joules / num_images:.3g} J an image"
+    return f"at least {kwh}" if is_partial else kwh
 
 
 def loss_digits(value: float) -> str:

@@ -24,6 +24,12 @@ class RunStatistics:
     final_loss: float | None = None
     """The last one, whatever it was."""
     best_ap: float | None = None
+    energy_j: float | None = None
+    """Of the whole run so far; None where nothing was measured."""
+    energy_images: float = 0.0
+    """Trained on while it was measured."""
+    energy_partial: bool = False
+    """Some of the run was not measured."""
 
     @property
     def std(self) -> float:
@@ -47,6 +53,12 @@ class RunStatistics:
         if math.isfinite(ap) and (self.best_ap is None or ap > self.best_ap):
             self.best_ap = ap
 
+    def add_energy(self, values: Mapping[str, float]) -> None:
+        """Take in what a record tells of it: totals since the start of the run."""
+        if "energy_j" in values:
+            self.energy_j, self.energy_images = values["energy_j"], values.get("energy_images", 0.0)
+            self.energy_partial = bool(values.get("energy_partial", 0.0))
+
     def merge(self, later: RunStatistics) -> None:
         """Take in what another one saw after this one."""
         total = self.num_losses + later.num_losses
@@ -63,6 +75,9 @@ class RunStatistics:
         self.final_loss = self.final_loss if later.final_loss is None else later.final_loss
         if later.best_ap is not None:
             self.add_ap(later.best_ap)
+        if later.energy_j is not None:
+            self.energy_j, self.energy_images = later.energy_j, later.energy_images
+            self.energy_partial = later.energy_partial
 
     def state_dict(self) -> dict[str, Any]:
         return asdict(self)

@@ -67,6 +67,7 @@ class TrainingMonitorHook(Hook):
     def on_iterations(self, records: Sequence[Record]) -> Sequence[Alert]:
         for record in records:
             self._learn_names(record)
+            self.statistics.add_energy(record.values)
             loss = record.values.get(self._watched.loss or "")
             if loss is not None:
                 self.statistics.add_loss(loss)
@@ -74,6 +75,7 @@ class TrainingMonitorHook(Hook):
 
     def on_evaluation(self, record: Record) -> Sequence[Alert]:
         self._learn_names(record)
+        self.statistics.add_energy(record.values)
         score = record.values.get(self._watched.score or "")
         if score is not None:
             self.statistics.add_ap(score)

@@ -12,6 +12,7 @@ import numpy as np
 from sdpose.errors import SdposeError
 from sdpose.monitor import read_alerts
 from sdpose.monitor.alert_file import said_once
+from sdpose.monitor.guide_text import energy_text
 from sdpose.monitor.readers import Series, TrainingLog, UnreadableLog, read_log
 from sdpose.monitor.readers.find_runs import find_runs
 from sdpose.monitor.readers.run_ending import Ending, State, state_of
@@ -35,6 +36,8 @@ class RunSummary:
     elapsed_s: float | None = None
     """Of training, as its log counts: evaluations and pauses aside."""
     iteration_s: float | None = None
+    energy: str | None = None
+    """As training_stats.txt says it; None where no counter was read."""
     num_alerts: dict[str, int] = field(default_factory=dict)
     """By severity."""
 
@@ -84,12 +87,27 @@ def summarize(path: Path) -> RunSummary:
         last_loss=float(loss.values[-1]) if loss is not None else None,
         elapsed_s=iteration * float(np.mean(steps_s.values)) if iteration and steps_s is not None else None,
         iteration_s=iteration_s,
+        energy=_energy(log),
         num_alerts=dict(Counter(alert.severity for alert in alerts)),
     )
 
 
 def _series(log: TrainingLog, name: str, mode: str) -> Series | None:
     return next((each for each in log.series if each.name == name and each.mode == mode), None)
+
+
+def _energy(log: TrainingLog) -> str | None:
+    """Totals since the start of the run stand in every row: the newest counts."""
+    found = [each for each in log.series if each.name == "energy_j"]
+    if not found:
+        return None
+    newest = max(found, key=lambda each: int(each.rows[-1]))
+    images, partial = (_series(log, name, newest.mode) for name in ("energy_images", "energy_partial"))
+    return energy_text(
+        float(newest.values[-1]),
+        num_images=float(images.values[-1]) if images is not None else 0.0,
+        is_partial=partial is not None and partial.rows[-1] == newest.rows[-1],
+    )
 
 
 def _ending(path: Path, log: TrainingLog) -> Ending:

@@ -84,7 +84,7 @@ def _numbers(run: RunFolder, words: Say) -> list[tuple[str, str]]:
         (words("last_file"), run.last_checkpoint.name if run.last_checkpoint else unknown),
         (words("training_time"), _duration(summary.elapsed_s, unknown)),
         (words("wall_time"), _duration(run.wall_s, unknown)),
-        (words("energy"), unknown),
+        (words("energy"), summary.energy or unknown),
     ]
 
 

@@ -20,10 +20,10 @@ from sdpose.monitor.readers.run_config import flat
 from sdpose.report.run_summary import RunSummary, summarize
 from sdpose.sweep.set_file import Variation, read_set
 from sdpose.training.atomic_file import write_atomically
+from sdpose.training.signals import STOPPED_CODES
 
 NOTE = "variation.json"
 State = Literal["new", "interrupted", "finished", "failed"]
-_SIGNALLED = (130, 143)
 # How a machine is used and what is written; another value trains the same.
 _FREE = (
     *("work_dir", "log_config", "log_level", "checkpoint_config", "runtime.rescue_minutes"),
@@ -192,7 +192,7 @@ def _state(folder: Path, note: Mapping[str, Any]) -> tuple[State, str, RunSummar
     if summary is not None and summary.state == "finished":
         return "finished", "", summary
     ending = note.get("ending") or {}
-    if ending.get("code") not in (None, 0, *_SIGNALLED):
+    if ending.get("code") not in (None, 0, *STOPPED_CODES):
         return "failed", str(ending.get("why", "")), summary
     if summary is not None and summary.state in ("failed", "stopped"):
         return "failed", f"{summary.state}: {summary.why}", summary

@@ -24,7 +24,7 @@ from typing import IO
 from sdpose.errors import SdposeError
 from sdpose.sweep.plan import Common, Planned, write_note
 from sdpose.training.atomic_file import is_running
-from sdpose.training.signals import StopRequest
+from sdpose.training.signals import STOPPED_CODES, StopRequest
 
 LOCK = ".queue.lock"
 # So long may a training whose queue was killed take to save.
@@ -38,8 +38,8 @@ def run_queue(
 ) -> int:
     """Train what is not finished; failed ones only with `retry`.
 
-    Gives 0, or the code of the signal that ended the queue: 130, 143. A variation that fails is noted in its folder and
-    the queue goes on. Raises SdposeError where another queue works in `folder`.
+    Gives 0, or the code of the signal that ended the queue: 129, 130, 143. A variation that fails is noted in its
+    folder and the queue goes on. Raises SdposeError where another queue works in `folder`.
     """
     todo = [each for each in planned if each.state != "finished" and (retry or each.state != "failed")]
     with StopRequest() as stop, _alone_in(folder, say) as lock:
@@ -51,10 +51,10 @@ def run_queue(
                 f"[{number}/{len(todo)}] {each.name} {begin}: {' '.join(each.variation.options) or 'as it is'}"
             )
             code, why = _train(each, common, stop, lock)
-            if code in (130, 143) and not stop.requested:
+            if code in STOPPED_CODES and not stop.requested:
                 # Somebody stopped the training itself; that was a wish to stop.
                 return code
-            if code not in (0, 130, 143) and not stop.requested:
+            if code not in (0, *STOPPED_CODES) and not stop.requested:
                 say(f"[{number}/{len(todo)}] {each.name} FAILED: {why}")
         if stop.requested:
             say("the queue is stopped; the same command goes on")
@@ -132,7 +132,7 @@ def _wait(process: subprocess.Popen[bytes], stop: StopRequest) -> None:
 
 def _why(code: int, last_lines: Sequence[str]) -> str:
     """In one line; empty for 0 and for a wish to stop."""
-    if code in (0, 130, 143):
+    if code in (0, *STOPPED_CODES):
         return ""
     errors = [line for line in last_lines if line.startswith(("sdpose: error: ", "ERROR: "))]
     if errors:

@@ -37,9 +37,9 @@ def environment_info() -> dict[str, str]:
     return info
 
 
-def environment_text() -> str:
-    """`environment_info` as `name: value` lines, the form mmcv stores as `env_info`."""
-    return "\n".join(f"{name}: {value}" for name, value in environment_info().items())
+def environment_text(**more: str) -> str:
+    """`environment_info` and `more` as `name: value` lines, the form mmcv stores as `env_info`."""
+    return "\n".join(f"{name}: {value}" for name, value in {**environment_info(), **more}.items())
 
 
 def _version(package: str) -> str:

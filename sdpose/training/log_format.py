@@ -65,8 +65,8 @@ class ValEntry:
     lr: float
     values: Mapping[str, float]
     """AP, AP .5 ... in the order to show."""
-    noise: Mapping[str, float] = field(default_factory=dict)
-    """Intervals of AP and of its change: for the JSON log only, the text line is mmpose's."""
+    signs: Mapping[str, float] = field(default_factory=dict)
+    """Intervals of AP and of its change, energy: for the JSON log only, the text line is mmpose's."""
 
     def text(self) -> str:
         shown = ", ".join(f"{name}: {shown_number(value)}" for name, value in self.values.items())
@@ -74,7 +74,7 @@ class ValEntry:
 
     def json(self) -> str:
         entry = {"mode": "val", "epoch": self.epoch, "iter": self.num_batches, "lr": self.lr}
-        return json_line({**entry, **self.values, **self.noise})
+        return json_line({**entry, **self.values, **self.signs})
 
 
 def shown_number(value: float) -> str:

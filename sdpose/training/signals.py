@@ -1,5 +1,5 @@
-"""Ctrl-C and SIGTERM as a wish to stop: the iteration is finished and the run saved before the process
-ends."""
+"""Ctrl-C, SIGTERM and a closed terminal as a wish to stop: the iteration is finished and the run saved before the
+process ends."""
 
 from __future__ import annotations
 
@@ -13,13 +13,16 @@ from typing import Any
 
 # One key press reaches a process twice when a launcher hands it on; that is not a second wish.
 _SAME_WISH_S = 1.0
+_MEANINGS = {signal.SIGINT: "Ctrl-C", signal.SIGHUP: "the terminal was closed"}
+# What a process ends with that was stopped by one of them, as shells count.
+STOPPED_CODES = (128 + signal.SIGHUP, 128 + signal.SIGINT, 128 + signal.SIGTERM)
 
 
 class StopRequest:
-    """While it is entered, SIGINT and SIGTERM set `requested` instead of ending the process.
+    """While it is entered, SIGINT, SIGTERM and SIGHUP set `requested` instead of ending the process.
 
-    A second Ctrl-C more than a second later raises KeyboardInterrupt at once. On leaving, the earlier
-    handlers are back. Outside the main thread, where Python allows no handlers, it does nothing.
+    Under `nohup` SIGHUP stays ignored. A second Ctrl-C more than a second later raises KeyboardInterrupt at once. On
+    leaving, the earlier handlers are back. Outside the main thread, where Python allows no handlers, it does nothing.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -36,13 +39,22 @@ class StopRequest:
 
     @property
     def exit_code(self) -> int:
-        """130 after SIGINT, 143 after SIGTERM, as shells count; 0 without a signal."""
+        """129 after SIGHUP, 130 after SIGINT, 143 after SIGTERM, as shells count; 0 without a signal."""
         return 128 + self.signal if self.signal is not None else 0
+
+    @property
+    def name(self) -> str:
+        """The signal in words, "a signal to another process" where none has come to this one."""
+        if self.signal is None:
+            return "a signal to another process"
+        meaning = _MEANINGS.get(self.signal)
+        return f"{self.signal.name} ({meaning})" if meaning else self.signal.name
 
     def __enter__(self) -> StopRequest:
         self._owner = os.getpid()
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
+            hangup = (signal.SIGHUP,) if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN else ()
+            for number in (signal.SIGINT, signal.SIGTERM, *hangup):
                 self._earlier[number] = signal.signal(number, self._note)
         return self
 
@@ -66,8 +78,8 @@ class StopRequest:
             self._requested_at = now
 
     def _in_forked_worker(self, number: int) -> None:
-        """A loader's worker inherits this handler. Ctrl-C is the main process's business; SIGTERM ends the
-        worker."""
+        """A loader's worker inherits this handler. Ctrl-C and a closed terminal are the main process's business;
+        SIGTERM ends the worker."""
         if number == signal.SIGTERM:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             os.kill(os.getpid(), signal.SIGTERM)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import pty
 import signal
 import subprocess
 import sys
@@ -17,6 +19,7 @@ import sdpose.evaluate
 from sdpose.cli.main import main
 from sdpose.run import Run
 from sdpose.training.checkpoint import load_checkpoint
+from sdpose.training.folder_in_use import in_use
 
 
 class Broken(Exception):
@@ -179,3 +182,39 @@ def test_resuming_a_finished_run_ends_at_once(config: Path, straight: Path, tmp_
     assert main(["train", str(config), *arguments]) == 0
     assert [entry for entry in json_log(work_dir) if entry["mode"] == "train"] == []
     assert "run finished" in log_text(work_dir)
+
+
+def test_closing_the_terminal_saves_the_run(config: Path, tmp_path: Path) -> None:
+    """What is written to the terminal after that fails (EIO), which must not keep the run from saving."""
+    work_dir = tmp_path / "work"
+    pid, terminal = pty.fork()
+    if pid == 0:
+        words = [sys.executable, "tools/train.py", str(config), "--cfg-options", "total_epochs=500"]
+        os.chdir(REPOSITORY)
+        os.execve(sys.executable, words, environment())
+    shown = b""
+    while b"Iter [2]" not in shown:
+        shown += os.read(terminal, 65536)
+    os.close(terminal)
+    _, status = os.waitpid(pid, 0)
+    assert os.waitstatus_to_exitcode(status) == 129
+    (saved,) = work_dir.glob("iter_*.pth")
+    assert load_checkpoint(saved).iteration >= 2
+    text = log_text(work_dir)
+    assert (
+        f"stopped by SIGHUP (the terminal was closed); everything is saved: go on with --resume-from {saved}"
+        in text
+    )
+    assert "run interrupted" in text
+
+
+def test_two_trainings_in_one_folder_are_refused(config: Path, straight: Path, tmp_path: Path) -> None:
+    work_dir = tmp_path / "work"
+    with in_use(work_dir):
+        words = [sys.executable, "tools/train.py", str(config)]
+        done = subprocess.run(
+            words, cwd=REPOSITORY, env=environment(), capture_output=True, text=True, check=False
+        )
+    error = one_error(Ended(done.returncode, done.stdout, done.stderr))
+    assert f"another training works in {work_dir} (process {os.getpid()})" in error
+    assert not list(work_dir.glob("*.log"))

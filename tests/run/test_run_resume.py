@@ -76,7 +76,8 @@ def test_a_wish_to_stop_is_obeyed_after_saving(
     ended = train_until(config, work_dir, *words, iteration=2, number=number)
     assert ended.code == code, ended
     (saved,) = work_dir.glob("iter_*.pth")
-    assert f"stopped by {number.name}; everything is saved: go on with --resume-from {saved}" in ended.out
+    says = f"stopped by {number.name}{' (Ctrl-C)' if code == 130 else ''}; everything is saved"
+    assert f"{says}: go on with --resume-from {saved}" in ended.out
     assert (work_dir / "latest.pth").readlink() == Path(saved.name)
     assert (work_dir / "training_stats.txt").exists()
     assert resume(config, work_dir, wanted=str(saved)) == 0

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM become a wish that the loop can look at."""
+"""Ctrl-C, SIGTERM and a closed terminal become a wish that the loop can look at."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ import pytest
 from sdpose.training.signals import StopRequest
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGHUP, 129), (signal.SIGINT, 130), (signal.SIGTERM, 143)]
+)
 def test_a_signal_sets_the_flag_and_the_exit_code(number: signal.Signals, code: int) -> None:
     with StopRequest() as stop:
         assert (stop.requested, stop.exit_code) == (False, 0)
@@ -33,6 +35,17 @@ def test_a_second_ctrl_c_stops_at_once_but_the_same_key_press_twice_does_not() -
         now[0] = 2.0
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_under_nohup_a_closed_terminal_changes_nothing() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with StopRequest() as stop:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert not stop.requested
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_a_second_sigterm_changes_nothing() -> None:
@@ -54,7 +67,7 @@ def test_ctrl_c_after_sigterm_stops_at_once_with_the_first_code() -> None:
 
 
 def test_earlier_handlers_come_back_even_after_an_error() -> None:
-    before = (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM))
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
     during = []
 
     def fail() -> None:
@@ -65,7 +78,7 @@ def test_earlier_handlers_come_back_even_after_an_error() -> None:
     with pytest.raises(ValueError, match="x"):
         fail()
     assert during[0] != before[0]
-    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)] == before
 
 
 def test_in_another_thread_it_does_nothing() -> None:
