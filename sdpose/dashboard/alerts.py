@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +13,6 @@ from sdpose.monitor.finding import Finding
 from sdpose.monitor.hooks import RunFacts
 
 _BLOCK = 2**20
-_SETTINGS_OF = re.compile(r"^# The settings of (.+)$", re.MULTILINE)
 
 
 class AlertTail:
@@ -67,40 +64,6 @@ def in_language(alert: Alert, facts: RunFacts, language: str) -> tuple[Alert, bo
         # Written by another version, or by a user's own hook.
         return alert, False
     return translated, again.actions != alert.actions
-
-
-def facts_of(
-    folder: Path,
-    settings: Mapping[str, Any],
-    text: str,
-    *,
-    log_facts: Mapping[str, Any],
-    total_epochs: int | None,
-) -> RunFacts:
-    """What advice is made concrete with, from the config beside the log."""
-
-    def look(*names: str) -> Any:
-        value: Any = settings
-        for name in names:
-            value = value.get(name) if isinstance(value, Mapping) else None
-        return value if isinstance(value, int | float) else None
-
-    data = settings.get("data")
-    named = _SETTINGS_OF.search(text)
-    return RunFacts(
-        name=folder.name,
-        config_path=named[1] if named else None,
-        work_dir=folder,
-        total_epochs=total_epochs,
-        epoch_length=log_facts.get("epoch_length"),
-        lr=look("optimizer", "lr"),
-        warmup_iterations=look("lr_config", "warmup_iters") or 0,
-        max_norm=look("optimizer_config", "grad_clip", "max_norm"),
-        samples_per_gpu=look("data", "samples_per_gpu") if isinstance(data, Mapping) else None,
-        workers_per_gpu=look("data", "workers_per_gpu") if isinstance(data, Mapping) else None,
-        evaluation_interval=look("evaluation", "interval"),
-        checkpoint_interval=look("checkpoint_config", "interval"),
-    )
 
 
 def as_data(alert: Alert, *, remade: bool, source: str) -> dict[str, Any]:

@@ -12,11 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from sdpose.dashboard.alerts import AlertTail, as_data, facts_of, in_language
+from sdpose.dashboard.alerts import AlertTail, as_data, in_language
 from sdpose.dashboard.foreign_log import ForeignLog
 from sdpose.dashboard.own_log import OwnLog
 from sdpose.monitor.alert import Alert
 from sdpose.monitor.alert_file import said_once
+from sdpose.monitor.facts_of_config import facts_of
 from sdpose.monitor.hooks import RunFacts
 from sdpose.monitor.judge import diagnose
 from sdpose.monitor.log_roles import assign_roles

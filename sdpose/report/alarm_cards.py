@@ -17,13 +17,12 @@ _MOST_PLACES = 12
 
 def alarms(run: RunFolder, words: Say) -> list[Block]:
     """A card for each kind and metric, the gravest first; those found afterwards only where none was raised."""
-    diagnosed = run.diagnosis.alerts if run.diagnosis is not None else ()
     raised_kinds = {alert.kind for alert in run.alerts}
     groups: dict[tuple[str, str | None, bool], list[Alert]] = {}
     for alert in run.alerts:
         if alert.severity != "info":
             groups.setdefault((alert.kind, alert.metric, True), []).append(alert)
-    for alert in diagnosed:
+    for alert in run.found:
         if alert.kind not in raised_kinds and alert.severity != "info":
             groups.setdefault((alert.kind, alert.metric, False), []).append(alert)
     cards = [_card(alerts, live, words) for (_, _, live), alerts in groups.items()]

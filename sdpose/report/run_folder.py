@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -17,9 +17,13 @@ from sdpose.errors import SdposeError
 from sdpose.evaluation.noise import Evaluation
 from sdpose.monitor import Alert, read_alerts, strict_json
 from sdpose.monitor.alert_file import said_once
-from sdpose.monitor.judge import Diagnosis, diagnose
+from sdpose.monitor.diagnosis import explain
+from sdpose.monitor.facts_of_config import facts_of
+from sdpose.monitor.hooks import RunFacts
+from sdpose.monitor.judge import diagnose
 from sdpose.monitor.readers import TrainingLog, UnreadableLog, read_log
-from sdpose.monitor.readers.run_config import config_path, config_text
+from sdpose.monitor.readers.run_config import config_path, config_text, settings_in
+from sdpose.monitor.run_verdict import RunVerdict, run_verdict, zero_score
 from sdpose.past_evaluations import FOLDER as EVALUATIONS
 from sdpose.report.predictions import NoPredictions, Predictions, read_predictions
 from sdpose.report.run_summary import RunSummary, summarize
@@ -29,6 +33,7 @@ _ENDING = re.compile(
     rb"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d),\d{3} .*?\brun (?:finished|interrupted|stopped|failed)\b",
     re.MULTILINE,
 )
+_PROCESSES = re.compile(r"^Processes: (\d{1,6})$", re.MULTILINE)
 _TAIL_BYTES = 100_000
 
 
@@ -39,7 +44,10 @@ class RunFolder:
     summary: RunSummary
     log: TrainingLog | None
     """None where nothing was logged yet."""
-    diagnosis: Diagnosis | None
+    verdict: RunVerdict | None
+    """None where nothing was logged yet."""
+    found: tuple[Alert, ...]
+    """What the log shows afterwards, in `language`."""
     alerts: tuple[Alert, ...]
     """Raised while it trained."""
     repairs: tuple[Mapping[str, Any], ...]
@@ -56,6 +64,7 @@ class RunFolder:
     """From the first to the last line of each log, evaluations included."""
     environment: str
     seed: int | None
+    num_processes: int
     config_path: Path | None
     config_text: str
     config: Mapping[str, Any]
@@ -74,6 +83,12 @@ def read_run_folder(path: Path, *, language: str) -> RunFolder:
     alerts = said_once(read_alerts(path / "alerts.jsonl"))
     environment, seed = _environment(path)
     config_path, config_text, config = _config(path, notes)
+    verdict: RunVerdict | None = None
+    found: tuple[Alert, ...] = ()
+    if log is not None:
+        settings, total = settings_in(config_text), log.total_epochs
+        facts = facts_of(path, settings, config_text, log_facts=log.facts, total_epochs=total)
+        verdict, found = _judged(log, alerts, summary.state, facts, language)
     predictions: Predictions | NoPredictions
     try:
         predictions = read_predictions(path, config, best_epoch=summary.best_epoch)
@@ -82,7 +97,8 @@ def read_run_folder(path: Path, *, language: str) -> RunFolder:
     return RunFolder(
         summary=summary,
         log=log,
-        diagnosis=diagnose(log, language=language) if log is not None else None,
+        verdict=verdict,
+        found=found,
         alerts=tuple(alerts),
         repairs=tuple(_json_lines(path / "repairs.jsonl")),
         incidents=tuple(
@@ -97,11 +113,24 @@ def read_run_folder(path: Path, *, language: str) -> RunFolder:
         wall_s=_wall_s(path),
         environment=environment,
         seed=seed,
+        num_processes=int(told[1]) if (told := _PROCESSES.search(environment)) else 1,
         config_path=config_path,
         config_text=config_text,
         config=config,
         notes=(*notes, *(log.notes if log is not None else ())),
     )
+
+
+def _judged(
+    log: TrainingLog, alerts: Sequence[Alert], state: str, facts: RunFacts, language: str
+) -> tuple[RunVerdict, tuple[Alert, ...]]:
+    diagnosis = diagnose(log, language=language)
+    verdict = run_verdict(diagnosis.verdict, log, alerts)
+    found = diagnosis.alerts
+    # While it trains there are evaluations to come.
+    if verdict == "zero_score" and state != "training" and (nothing := zero_score(log)) is not None:
+        found = (*found, explain(nothing, facts, language))
+    return verdict, found
 
 
 def command_words(run: RunFolder) -> dict[str, str]:

@@ -323,6 +323,44 @@ def test_a_run_that_failed_leaves_a_page_too(people: Path, tmp_path: Path) -> No
     page = Page(tmp_path / "work" / "report.html")
     assert "The run failed: " in page.text
     assert "non_finite" in page.text
+    # First what broke, how it ended, why and what to do; then the numbers.
+    parts = (
+        "NaN or Inf",
+        "The run failed: ",
+        "Cause, found by experiment: ",
+        "First thing to do: ",
+        "The run in numbers",
+    )
+    assert [page.text.index(part) for part in parts] == sorted(page.text.index(part) for part in parts)
+    assert "no checkpoint to make them with" in page.text
+    assert "CHECKPOINT" not in page.text
+    assert "00000000000000" not in page.text
+
+
+def test_a_run_that_finds_nobody_is_not_called_healthy(straight: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(straight, folder, symlinks=True)
+    (log,) = folder.glob("*.log.json")
+    rows = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    rows = [
+        row | {"AP": 0.0, "AP_low": 0.0, "AP_high": 0.0} if row.get("mode") == "val" else row for row in rows
+    ]
+    log.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    sdpose("report", folder)
+    text = Page(folder / "report.html").text
+    assert "Nothing usable yet: the score is 0 in every evaluation" in text
+    assert "Healthy" not in text
+    assert "First thing to do: Run the quick check" in text
+    assert "metric_zero, iteration " in text
+    # Killed, its log without a fault: the ending comes first.
+    (text_log,) = folder.glob("[0-9]*.log")
+    said = text_log.read_text(encoding="utf-8")
+    text_log.write_text(said.replace("run finished;", "run failed: out of memory;"), encoding="utf-8")
+    sdpose("report", folder)
+    text = Page(folder / "report.html").text
+    assert text.index("The run failed: out of memory") < text.index(
+        "What its log shows up to there: Nothing usable yet"
+    )
 
 
 def test_a_page_that_cannot_be_written_changes_no_ending(people: Path, tmp_path: Path) -> None:
