@@ -22,7 +22,8 @@ body{margin:0 auto;padding:1rem;max-width:70rem;background:var(--paper);color:va
 font:16px/1.5 system-ui,"Noto Sans KR",sans-serif;overflow-wrap:anywhere}
 h1{font-size:1.5rem;margin:.5rem 0}h2{font-size:1.2rem;margin:2rem 0 .5rem;border-bottom:1px solid var(--rule)}
 h3{font-size:1rem;margin:.2rem 0}p{margin:.4rem 0}
-nav ul{display:flex;flex-wrap:wrap;gap:.2rem 1rem;padding:0;margin:.5rem 0;list-style:none}a{color:var(--info)}
+nav ul{display:flex;flex-wrap:wrap;gap:.2rem 1rem;padding:0;margin:.5rem 0;list-style:none}
+nav a{display:block;padding:.15rem 0}a{color:var(--info)}
 .good,.bad,.mixed{font-size:1.15rem;font-weight:600;border-left:.4rem solid;padding:.3rem .8rem;background:var(--shade)}
 .good{border-color:var(--good)}.bad{border-color:var(--bad)}.mixed{border-color:var(--warning)}.note{color:var(--dim)}
 .scroll{overflow-x:auto}table{border-collapse:collapse;margin:.5rem 0;font-size:.9rem}
@@ -110,7 +111,8 @@ class _Writer:
                     f"<{tag}>{entries}</{tag}>"
                 )
             case Listing(text, caption, folded):
-                code = f'<pre tabindex="0"><code>{escape(text)}</code></pre>'
+                label = f'role="region" aria-label="{escape(caption)}"'
+                code = f'<pre tabindex="0" {label}><code>{escape(text)}</code></pre>'
                 if folded:
                     return f"<details><summary>{escape(caption)}</summary>{code}</details>"
                 return f"<p>{escape(caption)}</p>{code}"
@@ -140,9 +142,10 @@ def _table(table: Table) -> str:
         for row in table.rows
     )
     kind = ' class="words"' if table.prose else ""
+    caption = escape(table.caption)
     return (
-        f'<div class="scroll" tabindex="0"><table{kind}><caption>{escape(table.caption)}</caption>'
-        f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{caption}"><table{kind}>'
+        f"<caption>{caption}</caption><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
     )
 
 

@@ -16,6 +16,7 @@ from sdpose.report.charts import charts
 from sdpose.report.precision_tables import precision
 from sdpose.report.predictions import NoPredictions
 from sdpose.report.run_folder import RunFolder, command_words
+from sdpose.report.run_summary import duration
 from sdpose.report.words import say
 from sdpose.report.worst_samples import worst_images, worst_samples
 
@@ -113,8 +114,8 @@ def _numbers(run: RunFolder, words: Say) -> list[tuple[str, str]]:
         (words("repairs"), words("num_repairs", **_outcomes(run))),
         (words("best_file"), run.best_checkpoint.name if run.best_checkpoint else words("no_file")),
         (words("last_file"), run.last_checkpoint.name if run.last_checkpoint else words("no_file")),
-        (words("training_time"), _duration(summary.elapsed_s, unknown)),
-        (words("wall_time"), _duration(run.wall_s, unknown)),
+        (words("training_time"), duration(summary.elapsed_s) or unknown),
+        (words("wall_time"), duration(run.wall_s) or unknown),
         (words("energy"), unknown),
     ]
 
@@ -125,14 +126,6 @@ def _loss(value: float | None, unknown: str) -> str:
 
 def _outcomes(run: RunFolder) -> dict[str, int]:
     return {name: sum(entry.get("outcome") == name for entry in run.repairs) for name in ("made", "helped")}
-
-
-def _duration(seconds: float | None, unknown: str) -> str:
-    if seconds is None:
-        return unknown
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}"
 
 
 def _samples(run: RunFolder, words: Say) -> list[Block]:

@@ -35,7 +35,7 @@ def work_dirs(tmp_path_factory: pytest.TempPathFactory, people: Path, straight: 
 def test_runs_are_listed_with_state_and_best_ap(work_dirs: Path) -> None:
     out, _ = sdpose("runs", work_dirs)
     lines = [line.split() for line in out.splitlines()]
-    head = "run state epoch best AP at last AP alarms s/iter hours"
+    head = "run state epoch best AP at last AP alarms s/iter time"
     assert lines[0] == head.split()
     assert [line[:3] for line in lines[1:]] == [["timid", "finished", "2/2"], ["usual", "finished", "2/2"]]
 

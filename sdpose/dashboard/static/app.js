@@ -78,9 +78,13 @@ function show() {
   panels.checkpointTable(at("checkpoints"), page);
   panels.picture(at("picture-section"), at("picture"), page);
   at("config-details").hidden = !page.config;
-  at("config-name").textContent = page.config ?? say("no_config");
+  at("no-config").hidden = Boolean(page.config);
+  at("config-name").textContent = page.config ?? "";
   at("smoothing-value").textContent = at("smoothing").value === "0" ? say("none") : `${WINDOWS[at("smoothing").value]} ${say("records")}`;
-  const whole = [Math.min(...runs.map((run) => run.extent[0])), Math.max(...runs.map((run) => run.extent[1]))];
+  // Alerts may lie before the first record, and after the last: a run that broke in its first iterations.
+  const alerts = at("axis").value === "step" ? page.alert_cards.map((alert) => alert.iteration)
+    : page.epoch_length ? page.alert_cards.map((alert) => alert.iteration / page.epoch_length) : [];
+  const whole = [Math.min(...runs.map((run) => run.extent[0]), ...alerts), Math.max(...runs.map((run) => run.extent[1]), ...alerts)];
   if (whole[0] === whole[1]) { whole[0] -= 0.5; whole[1] += 0.5; }
   charts.draw(runs, { axis: at("axis").value, log: at("scale").value === "log", range: state.range ?? whole });
   if (at("table-details").open) numbers();
@@ -112,14 +116,14 @@ function choose(id) {
   state.overlaid.delete(id);
   at("main").setAttribute("aria-busy", "true");
   showList();
+  at("runs").querySelector(".shown")?.scrollIntoView({ block: "nearest" });
   differences();
   config();
   refresh();
 }
 
 function first() {
-  const runs = [...state.runs.values()];
-  return (runs.find((run) => run.state === "training") ?? runs.sort((a, b) => b.changed_at - a.changed_at)[0])?.id;
+  return panels.inOrder([...state.runs.values()])[0]?.id;
 }
 
 function listen() {

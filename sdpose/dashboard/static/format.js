@@ -12,6 +12,7 @@ export function short(value) {
   if (value === null || value === undefined) return "–";
   const size = Math.abs(value);
   if (value === 0) return "0";
+  if (size >= 1e9) return value.toPrecision(4).replace(/\.?0*e\+?/, "e");
   if (size >= 1e6) return `${Number((value / 1e6).toPrecision(4))} M`;
   if (size >= 1e4) return `${Number((value / 1e3).toPrecision(4))} k`;
   return size >= 1e-3 && size < 1e5 ? String(Number(value.toPrecision(4))) : value.toExponential(1).replace(".0e", "e");
