@@ -13,6 +13,7 @@ from sdpose.monitor.finding import Finding
 from sdpose.monitor.hooks import RunFacts
 
 _BLOCK = 2**20
+_UNKNOWN = (KeyError, TypeError, ValueError, AttributeError)
 
 
 class AlertTail:
@@ -47,7 +48,23 @@ def in_language(alert: Alert, facts: RunFacts, language: str) -> tuple[Alert, bo
     """
     if alert.language == language:
         return alert, False
-    finding = Finding(
+    finding = _finding(alert)
+    try:
+        again = explain(finding, facts, alert.language)
+        translated = explain(finding, facts, language)
+    except _UNKNOWN:
+        # Written by another version, or by a user's own hook.
+        return alert, False
+    return translated, again.actions != alert.actions
+
+
+def explained(alert: Alert, facts: RunFacts, language: str) -> Alert:
+    """An alert that was found in the log, with advice for the run whose log it is."""
+    return explain(_finding(alert), facts, language)
+
+
+def _finding(alert: Alert) -> Finding:
+    return Finding(
         kind=alert.kind,
         severity=alert.severity,
         epoch=alert.epoch,
@@ -57,13 +74,6 @@ def in_language(alert: Alert, facts: RunFacts, language: str) -> tuple[Alert, bo
         evidence=alert.evidence,
         time=alert.time or 0.0,
     )
-    try:
-        again = explain(finding, facts, alert.language)
-        translated = explain(finding, facts, language)
-    except (KeyError, TypeError, ValueError, AttributeError):
-        # Written by another version, or by a user's own hook.
-        return alert, False
-    return translated, again.actions != alert.actions
 
 
 def as_data(alert: Alert, *, remade: bool, source: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from sdpose.dashboard.alerts import AlertTail, as_data, in_language
+from sdpose.dashboard.alerts import AlertTail, as_data, explained, in_language
 from sdpose.dashboard.foreign_log import ForeignLog
 from sdpose.dashboard.own_log import OwnLog
 from sdpose.monitor.alert import Alert
@@ -151,7 +151,10 @@ class WatchedRun:
         facts = self.facts()
         shown = []
         for alert, source in self._all_alerts():
-            translated, remade = in_language(alert, facts if source == "run" else RunFacts(), language)
+            if source == "log":
+                shown.append(as_data(explained(alert, facts, language), remade=False, source=source))
+                continue
+            translated, remade = in_language(alert, facts, language)
             shown.append(as_data(translated, remade=remade, source=source))
         return shown
 
@@ -179,13 +182,11 @@ class WatchedRun:
         log = self._log[1] if self._log is not None else None
         found = state_of(self._source.text_path, newest_at=newest_at, log=log)
         state: str = found.state
-        if (
-            state in ("training", "silent")
-            and log is not None
-            and self._source.read >= 1.0
-            and not log.series
-        ):
-            state = "unreadable" if log.format == "unreadable" else "empty"
+        if log is not None and not self._waits and not log.series:
+            if log.format == "unreadable":
+                state = "unreadable"
+            elif state == "silent":
+                state = "empty"
         return {"state": state, "why": found.why, "changed_at": newest_at}
 
     def _judge_if_due(self) -> bool:
@@ -202,7 +203,7 @@ class WatchedRun:
         # While it trains there are evaluations to come.
         if verdict == "zero_score" and self._state not in ("", "training"):
             nothing = zero_score(log)
-            found = (*found, explain(nothing, self.facts(), "en")) if nothing is not None else found
+            found = (*found, explain(nothing, RunFacts(), "en")) if nothing is not None else found
         # However long a log is, judging it takes a small part of the time.
         self._judge_after = time.monotonic() + 1.0 + 20 * (time.monotonic() - started_at)
         before = (self._verdict, self._found)

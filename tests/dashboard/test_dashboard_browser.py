@@ -351,7 +351,17 @@ def test_a_run_that_finds_nobody_is_not_healthy(
     page.select_option("#language", "en")
     end(run, "run finished; best AP 0.0000 in best_AP_epoch_1.pth")
     wait_until(page, lambda: "metric_zero" in page.inner_text("#alerts"))
-    assert fact(page, "State") == "finished"
+    # The gravest lies open, with advice for this run; closed by somebody, it stays closed.
+    assert "lr 1e-3 -> " in page.inner_text("#alerts") and page.locator("#alerts details[open]").count() == 1
+    page.click("#alerts summary")
+    append(run, train(3, 5, loss=0.004321))
+    wait_until(page, lambda: legend(page, "loss")["loss"] == "0.004321")
+    page.select_option("#language", "ko")
+    wait_until(page, lambda: "조치" in page.text_content("#alerts"))
+    assert page.inner_text("#connection") == "실시간"
+    assert page.locator("#alerts details[open]").count() == 0
+    page.select_option("#language", "en")
+    wait_until(page, lambda: fact(page, "State") == "finished")
 
 
 def test_who_reads_an_alert_is_not_disturbed_by_new_records(

@@ -5,7 +5,7 @@ import * as panels from "./panels.js";
 
 const WINDOWS = [1, 3, 5, 10, 25, 50, 100, 250, 1000, 5000];
 const at = (id) => document.getElementById(id);
-const state = { runs: new Map(), shown: null, overlaid: new Set(), range: null, version: new Map(), page: null, drawing: false, again: false, held: null };
+const state = { runs: new Map(), shown: null, overlaid: new Set(), range: null, version: new Map(), page: null, drawing: false, again: false, held: null, connected: null };
 
 function remember(key, value) { try { localStorage.setItem(`sdpose-watch-${key}`, value); } catch { /* a browser that keeps nothing */ } }
 function recall(key, otherwise) { try { return localStorage.getItem(`sdpose-watch-${key}`) ?? otherwise; } catch { return otherwise; } }
@@ -126,13 +126,18 @@ function first() {
   return panels.inOrder([...state.runs.values()])[0]?.id;
 }
 
+function connection(good) {
+  state.connected = good;
+  at("connection").textContent = good === null ? "" : say(good ? "connected" : "lost");
+  at("connection").className = good ? "good" : "bad";
+}
+
 function listen() {
   const source = new EventSource("/api/events");
   source.addEventListener("runs", (event) => {
     const changed = JSON.parse(event.data);
     for (const run of changed) state.runs.set(run.id, run);
-    at("connection").textContent = say("connected");
-    at("connection").className = "good";
+    connection(true);
     const wanted = location.hash.slice(1);
     if (!state.shown) choose(state.runs.has(wanted) ? wanted : first());
     else {
@@ -140,7 +145,7 @@ function listen() {
       if (changed.some((run) => run.id === state.shown || state.overlaid.has(run.id))) refresh();
     }
   });
-  source.onerror = () => { at("connection").textContent = say("lost"); at("connection").className = "bad"; };
+  source.onerror = () => connection(false);
 }
 
 function theme(value) {
@@ -149,7 +154,7 @@ function theme(value) {
   show();
 }
 
-at("language").addEventListener("change", (event) => { remember("language", event.target.value); speak(event.target.value); showList(); differences(); refresh(); });
+at("language").addEventListener("change", (event) => { remember("language", event.target.value); speak(event.target.value); connection(state.connected); showList(); differences(); refresh(); });
 at("theme").addEventListener("change", (event) => theme(event.target.value));
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", show);
 at("axis").addEventListener("change", () => { state.range = null; showRange(); refresh(); });

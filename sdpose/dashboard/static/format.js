@@ -19,10 +19,10 @@ export function short(value) {
 }
 export function duration(seconds) {
   const s = Math.max(0, Math.round(seconds));
-  if (s < 90) return `${s} s`;
-  if (s < 5400) return `${Math.round(s / 60)} min`;
-  if (s < 129600) return `${Math.round(s / 3600)} h`;
-  return `${Math.round(s / 86400)} d`;
+  if (s < 90) return `${s}${say("unit_s")}`;
+  if (s < 5400) return `${Math.round(s / 60)}${say("unit_min")}`;
+  if (s < 129600) return `${Math.round(s / 3600)}${say("unit_h")}`;
+  return `${Math.round(s / 86400)}${say("unit_d")}`;
 }
 export function instant(unixSeconds) {
   const at = new Date(unixSeconds * 1000);

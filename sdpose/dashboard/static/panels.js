@@ -79,14 +79,19 @@ export function runHead(host, page) {
     ...notes.map((note) => element("p", { class: "note" }, note)));
 }
 
+const chosen = new Map();
+
 export function alertCards(host, page) {
   if (!isNew(host, page.id, page.alert_cards)) return;
   const kept = document.activeElement?.closest?.("#alerts details")?.dataset.key;
-  const opened = new Set([...host.querySelectorAll("details[open]")].map((node) => node.dataset.key));
+  for (const node of host.querySelectorAll("details")) {
+    // What somebody opened or closed stays so.
+    if (node.open !== (node.dataset.begun === "true")) chosen.set(`${node.dataset.run} ${node.dataset.key}`, node.open);
+  }
   const rank = { critical: 0, warning: 1, info: 2 };
   const cards = [...page.alert_cards].sort((a, b) => rank[a.severity] - rank[b.severity] || a.iteration - b.iteration);
   if (!cards.length) { host.replaceChildren(element("p", { class: "hint" }, say("no_alerts"))); return; }
-  host.replaceChildren(...cards.map((alert) => {
+  host.replaceChildren(...cards.map((alert, index) => {
     const key = `${alert.kind} ${alert.iteration}`;
     const list = (title, entries) => entries.length ? [element("h4", {}, title), element("ul", {}, ...entries.map((entry) => element("li", {}, entry)))] : [];
     const source = [say(alert.source === "run" ? "by_run" : "by_log")];
@@ -94,11 +99,13 @@ export function alertCards(host, page) {
     if (alert.language !== currentLanguage()) source.push(say("as_written"));
     // The badge says what the sign before the message says.
     const [first, ...rest] = alert.message.replace(/^\p{Extended_Pictographic}\ufe0f?\s*/u, "").split("\n");
-    const more = element("details", { "data-key": key },
+    const more = element("details", { "data-key": key, "data-run": page.id },
       element("summary", {}, `${say("causes")}, ${say("actions")}`),
       ...list(say("causes"), alert.causes), ...list(say("actions"), alert.actions),
       ...list(say("evidence"), Object.entries(alert.evidence).map(([name, value]) => `${name}: ${typeof value === "object" ? JSON.stringify(value) : number(value)}`)));
-    more.open = opened.has(key);
+    // What to do about the gravest stands there at once.
+    more.open = chosen.get(`${page.id} ${key}`) ?? (index === 0 && alert.severity === "critical");
+    more.dataset.begun = String(more.open);
     return element("article", { class: `alert ${alert.severity}`, lang: alert.language },
       element("h3", {}, element("span", { class: `count ${alert.severity}` }, say(alert.severity)), ` ${alert.kind} · ${say("epoch")} ${alert.epoch}, ${say("iteration")} ${alert.iteration}`),
       element("p", { class: "message" }, element("strong", {}, first), ...rest.flatMap((line) => [document.createElement("br"), line.trim()])),
