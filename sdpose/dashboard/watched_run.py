@@ -12,11 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from sdpose.dashboard.alerts import AlertTail, as_data, explained, in_language
+from sdpose.dashboard.alerts import AlertTail, as_data
 from sdpose.dashboard.foreign_log import ForeignLog
 from sdpose.dashboard.own_log import OwnLog
 from sdpose.monitor.alert import Alert
 from sdpose.monitor.alert_file import said_once
+from sdpose.monitor.alert_language import explained, in_language
 from sdpose.monitor.diagnosis import explain
 from sdpose.monitor.facts_of_config import facts_of
 from sdpose.monitor.hooks import RunFacts

@@ -25,12 +25,12 @@ def alarms(run: RunFolder, words: Say) -> list[Block]:
     for alert in run.found:
         if alert.kind not in raised_kinds and alert.severity != "info":
             groups.setdefault((alert.kind, alert.metric, False), []).append(alert)
-    cards = [_card(alerts, live, words) for (_, _, live), alerts in groups.items()]
+    cards = [_card(alerts, live, run, words) for (_, _, live), alerts in groups.items()]
     cards.sort(key=lambda card: _ORDER[card.severity])
     return [*cards] or [Paragraph(words("none_raised"))]
 
 
-def _card(alerts: list[Alert], live: bool, words: Say) -> Card:
+def _card(alerts: list[Alert], live: bool, run: RunFolder, words: Say) -> Card:
     alert = alerts[0]
     title = words("alarm_title", kind=alert.kind, iteration=alert.iteration, epoch=alert.epoch)
     blocks: list[Block] = [Paragraph(alert.message)]
@@ -42,7 +42,9 @@ def _card(alerts: list[Alert], live: bool, words: Say) -> Card:
         steps = [str(each.iteration) for each in alerts[1:]]
         more = " ..." if len(steps) > _MOST_PLACES else ""
         blocks.append(Paragraph(words("also_at", steps=", ".join(steps[:_MOST_PLACES]) + more), "note"))
-    blocks.append(Paragraph(words("seen_live" if live else "seen_after"), "note"))
+    remade = live and (alert.kind, alert.iteration) in run.remade
+    seen = words("seen_live" if live else "seen_after") + (f" {words('remade')}" if remade else "")
+    blocks.append(Paragraph(seen, "note"))
     return Card(title, min((each.severity for each in alerts), key=_ORDER.__getitem__), blocks)
 
 

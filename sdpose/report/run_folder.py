@@ -17,6 +17,7 @@ from sdpose.errors import SdposeError
 from sdpose.evaluation.noise import Evaluation
 from sdpose.monitor import Alert, read_alerts, strict_json
 from sdpose.monitor.alert_file import said_once
+from sdpose.monitor.alert_language import explained, in_language
 from sdpose.monitor.diagnosis import explain
 from sdpose.monitor.facts_of_config import facts_of
 from sdpose.monitor.hooks import RunFacts
@@ -49,7 +50,9 @@ class RunFolder:
     found: tuple[Alert, ...]
     """What the log shows afterwards, in `language`."""
     alerts: tuple[Alert, ...]
-    """Raised while it trained."""
+    """Raised while it trained, in the language of the report where their kind is known."""
+    remade: frozenset[tuple[str, int]]
+    """Kind and iteration of those whose advice had to be made from less than the run knew."""
     repairs: tuple[Mapping[str, Any], ...]
     incidents: tuple[tuple[str, Mapping[str, Any], Mapping[str, Any]], ...]
     """Folder, what happened, and what experiments found (empty where none were made)."""
@@ -83,12 +86,12 @@ def read_run_folder(path: Path, *, language: str) -> RunFolder:
     alerts = said_once(read_alerts(path / "alerts.jsonl"))
     environment, seed = _environment(path)
     config_path, config_text, config = _config(path, notes)
-    verdict: RunVerdict | None = None
-    found: tuple[Alert, ...] = ()
-    if log is not None:
-        settings, total = settings_in(config_text), log.total_epochs
-        facts = facts_of(path, settings, config_text, log_facts=log.facts, total_epochs=total)
-        verdict, found = _judged(log, alerts, summary.state, facts, language)
+    settings, log_facts = settings_in(config_text), log.facts if log is not None else {}
+    total = log.total_epochs if log is not None else None
+    facts = facts_of(path, settings, config_text, log_facts=log_facts, total_epochs=total)
+    told = [in_language(alert, facts, language) for alert in alerts]
+    alerts = [alert for alert, _ in told]
+    verdict, found = _judged(log, alerts, summary.state, facts, language) if log is not None else (None, ())
     predictions: Predictions | NoPredictions
     try:
         predictions = read_predictions(path, config, best_epoch=summary.best_epoch)
@@ -100,6 +103,7 @@ def read_run_folder(path: Path, *, language: str) -> RunFolder:
         verdict=verdict,
         found=found,
         alerts=tuple(alerts),
+        remade=frozenset((alert.kind, alert.iteration) for alert, remade in told if remade),
         repairs=tuple(_json_lines(path / "repairs.jsonl")),
         incidents=tuple(
             (folder.name, _json(folder / "incident.json", notes), _json(folder / "explanation.json", notes))
@@ -113,7 +117,7 @@ def read_run_folder(path: Path, *, language: str) -> RunFolder:
         wall_s=_wall_s(path),
         environment=environment,
         seed=seed,
-        num_processes=int(told[1]) if (told := _PROCESSES.search(environment)) else 1,
+        num_processes=int(written[1]) if (written := _PROCESSES.search(environment)) else 1,
         config_path=config_path,
         config_text=config_text,
         config=config,
@@ -126,7 +130,7 @@ def _judged(
 ) -> tuple[RunVerdict, tuple[Alert, ...]]:
     diagnosis = diagnose(log, language=language)
     verdict = run_verdict(diagnosis.verdict, log, alerts)
-    found = diagnosis.alerts
+    found = tuple(explained(alert, facts, language) for alert in diagnosis.alerts)
     # While it trains there are evaluations to come.
     if verdict == "zero_score" and state != "training" and (nothing := zero_score(log)) is not None:
         found = (*found, explain(nothing, facts, language))

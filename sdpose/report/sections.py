@@ -73,6 +73,15 @@ def _verdict(run: RunFolder, language: str, words: Say) -> list[Block]:
             blocks.append(Paragraph(words("but_critical", kinds=", ".join(critical))))
     if run.verdict != "healthy":
         blocks += _what_first(run, words)
+    if (
+        run.verdict in _QUIET
+        and summary.state in ("silent", "interrupted")
+        and run.config_path
+        and run.last_checkpoint
+    ):
+        newest, config = (shlex.quote(str(each)) for each in (summary.path / "latest.pth", run.config_path))
+        command = f"sdpose train {config} --resume-from {newest} --work-dir {shlex.quote(str(summary.path))}"
+        blocks.append(Paragraph(words("resume", command=command)))
     blocks.append(Table(words("summary"), (words("what"), words("value")), _numbers(run, words), prose=True))
     if run.notes:
         blocks.append(Points(run.notes, words("notes")))

@@ -85,6 +85,10 @@ WORDS = {
     "also_at": Phrase("Also at iterations {steps}.", "다음 iteration에서도: {steps}."),
     "seen_after": Phrase("Found in the log afterwards.", "학습 후 로그에서 발견."),
     "seen_live": Phrase("Raised while training.", "학습 중 발생."),
+    "remade": Phrase(
+        "Its advice was made anew from the log and config.", "조언은 로그와 설정에서 다시 만들었습니다."
+    ),
+    "resume": Phrase("To go on where it was: {command}", "이어서 학습: {command}"),
     "alarm_title": Phrase(
         "{kind}, iteration {iteration}, epoch {epoch}", "{kind}, iteration {iteration}, epoch {epoch}"
     ),

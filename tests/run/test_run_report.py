@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from html.parser import HTMLParser
@@ -361,6 +362,46 @@ def test_a_run_that_finds_nobody_is_not_called_healthy(straight: Path, tmp_path:
     assert text.index("The run failed: out of memory") < text.index(
         "What its log shows up to there: Nothing usable yet"
     )
+
+
+def test_a_killed_run_is_told_how_to_go_on_and_its_alarms_are_translated(
+    straight: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "실험 하나" / "첫 run"
+    shutil.copytree(straight, folder, symlinks=True)
+    (text_log,) = folder.glob("[0-9]*.log")
+    said = text_log.read_text(encoding="utf-8")
+    text_log.write_text(said[: said.index(" - run finished")], encoding="utf-8")
+    spike = {
+        "kind": "loss_spike",
+        "severity": "warning",
+        "epoch": 1,
+        "iteration": 2,
+        "metric": "loss",
+        "value": 0.9,
+    }
+    spike |= {"evidence": {"current": 0.9, "recent_average": 0.1, "ratio": 9.0, "loss_spike_threshold": 2.0}}
+    spike |= {"message": "WARNING: Loss spike detected!", "causes": [], "actions": ["Wait"], "language": "en"}
+    (folder / "alerts.jsonl").write_text(json.dumps(spike) + "\n", encoding="utf-8")
+    (log,) = folder.glob("*.log.json")
+    head, *lines = log.read_text(encoding="utf-8").splitlines()
+    entry = json.loads(head)
+    head = json.dumps(entry | {"env_info": entry["env_info"] + "\nProcesses: 2"})
+    log.write_text("\n".join([head, *lines]) + "\n", encoding="utf-8")
+    for path in folder.glob("*.log*"):
+        os.utime(path, (0, 0))
+    sdpose("report", folder, "--lang", "ko")
+    text = Page(folder / "report.html").text
+    assert (
+        text.index("강제 종료되었거나 멈춰 있습니다")
+        < text.index("이어서 학습: sdpose train ")
+        < text.index("요약")
+    )
+    assert f"--resume-from '{folder}/latest.pth' --work-dir '{folder}'" in text
+    assert "Learning rate가 너무 높은지 확인" in text
+    assert "Wait" not in text
+    assert "조언은 로그와 설정에서 다시 만들었습니다" in text
+    assert "torchrun --nproc-per-node 2 -m sdpose.cli.main train " in text
 
 
 def test_a_page_that_cannot_be_written_changes_no_ending(people: Path, tmp_path: Path) -> None:
