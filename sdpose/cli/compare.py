@@ -30,6 +30,7 @@ def print_comparison(folders: Sequence[Path]) -> None:
     from rich.table import Column, Table
 
     from sdpose.report.compare import compare_runs
+    from sdpose.report.run_summary import duration
 
     comparison = compare_runs(folders)
     console = Console(highlight=False)
@@ -43,7 +44,7 @@ def print_comparison(folders: Sequence[Path]) -> None:
         "against the first",
         "alarms",
         "s/iter",
-        "hours",
+        "time",
         *(["energy"] if has_energy else []),
         box=None,
     )
@@ -58,12 +59,13 @@ def print_comparison(folders: Sequence[Path]) -> None:
             "-" if number == 0 else each.sentence,
             str(alarms or "-"),
             f"{summary.iteration_s:.3g}" if summary.iteration_s is not None else "-",
-            f"{summary.elapsed_s / 3600:.2f}" if summary.elapsed_s is not None else "-",
+            duration(summary.elapsed_s) or "-",
             *([summary.energy or "-"] if has_energy else []),
         )
     console.print(table)
     if comparison.differences:
-        differing = Table("config", *names, box=None)
+        # Whole values: what differs may stand at their end.
+        differing = Table(*(Column(name, overflow="fold") for name in ("config", *names)), box=None)
         for key, values in comparison.differences:
             differing.add_row(key, *values)
         console.print()

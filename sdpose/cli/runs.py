@@ -41,7 +41,9 @@ def print_summaries(summaries: Sequence[RunSummary], root: Path) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("run", "state", "epoch", "best AP", "at", "last AP", "alarms", "s/iter", "hours", box=None)
+    from sdpose.report.run_summary import duration
+
+    table = Table("run", "state", "epoch", "best AP", "at", "last AP", "alarms", "s/iter", "time", box=None)
     names = {
         each.path: str(each.path.relative_to(root)) if each.path != root else each.name for each in summaries
     }
@@ -57,7 +59,7 @@ def print_summaries(summaries: Sequence[RunSummary], root: Path) -> None:
             _number(each.last_ap, ".4f"),
             str(alarms) if alarms else "-",
             _number(each.iteration_s, ".3g"),
-            _number(each.elapsed_s / 3600 if each.elapsed_s is not None else None, ".2f"),
+            duration(each.elapsed_s) or "-",
         )
     Console(highlight=False).print(table)
     for each in summaries:

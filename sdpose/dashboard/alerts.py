@@ -1,21 +1,15 @@
-"""The alerts of a run in the reader's language: those that its monitor wrote, and those that its log shows now."""
+"""The alerts that the monitor of a run writes, as they come."""
 
 from __future__ import annotations
 
 import dataclasses
-import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from sdpose.dashboard.tail import FileTail
 from sdpose.monitor.alert import Alert
-from sdpose.monitor.diagnosis import explain
-from sdpose.monitor.finding import Finding
-from sdpose.monitor.hooks import RunFacts
 
 _BLOCK = 2**20
-_SETTINGS_OF = re.compile(r"^# The settings of (.+)$", re.MULTILINE)
 
 
 class AlertTail:
@@ -41,66 +35,6 @@ class AlertTail:
                     continue
                 changed = True
         return changed
-
-
-def in_language(alert: Alert, facts: RunFacts, language: str) -> tuple[Alert, bool]:
-    """The alert in `language`, and whether its advice had to be made anew from less than the run knew.
-
-    A kind that this version does not know stays as it was written.
-    """
-    if alert.language == language:
-        return alert, False
-    finding = Finding(
-        kind=alert.kind,
-        severity=alert.severity,
-        epoch=alert.epoch,
-        iteration=alert.iteration,
-        metric=alert.metric,
-        value=alert.value,
-        evidence=alert.evidence,
-        time=alert.time or 0.0,
-    )
-    try:
-        again = explain(finding, facts, alert.language)
-        translated = explain(finding, facts, language)
-    except (KeyError, TypeError, ValueError, AttributeError):
-        # Written by another version, or by a user's own hook.
-        return alert, False
-    return translated, again.actions != alert.actions
-
-
-def facts_of(
-    folder: Path,
-    settings: Mapping[str, Any],
-    text: str,
-    *,
-    log_facts: Mapping[str, Any],
-    total_epochs: int | None,
-) -> RunFacts:
-    """What advice is made concrete with, from the config beside the log."""
-
-    def look(*names: str) -> Any:
-        value: Any = settings
-        for name in names:
-            value = value.get(name) if isinstance(value, Mapping) else None
-        return value if isinstance(value, int | float) else None
-
-    data = settings.get("data")
-    named = _SETTINGS_OF.search(text)
-    return RunFacts(
-        name=folder.name,
-        config_path=named[1] if named else None,
-        work_dir=folder,
-        total_epochs=total_epochs,
-        epoch_length=log_facts.get("epoch_length"),
-        lr=look("optimizer", "lr"),
-        warmup_iterations=look("lr_config", "warmup_iters") or 0,
-        max_norm=look("optimizer_config", "grad_clip", "max_norm"),
-        samples_per_gpu=look("data", "samples_per_gpu") if isinstance(data, Mapping) else None,
-        workers_per_gpu=look("data", "workers_per_gpu") if isinstance(data, Mapping) else None,
-        evaluation_interval=look("evaluation", "interval"),
-        checkpoint_interval=look("checkpoint_config", "interval"),
-    )
 
 
 def as_data(alert: Alert, *, remade: bool, source: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from sdpose.dashboard.curves import Floats, inside, smoothed
 from sdpose.dashboard.watched_run import WatchedRun
 from sdpose.monitor.detectors.behind_schedule import GUIDE_AP, GUIDE_EPOCHS, TOLERATED
 from sdpose.monitor.readers import Series, TrainingLog
-from sdpose.monitor.readers.run_config import config_path, config_text, differences, flat, settings_in
+from sdpose.monitor.readers.run_config import config_text, differences, flat, settings_in
 from sdpose.monitor.roles import role_of, words_of
 from sdpose.monitor.thinning import broken, thin
 
@@ -204,7 +204,7 @@ def _media_type(path: Path) -> str | None:
 def page_of(run: WatchedRun, language: str) -> dict[str, Any]:
     """Everything about one run but its curves."""
     log = run.log()
-    path = config_path(run.folder)
+    path = run.config()
     picture = picture_of(run.folder)
     return {
         **run.summary(),
@@ -227,7 +227,7 @@ def _facts_of_picture(folder: Path, path: Path) -> dict[str, Any] | None:
 
 def compare_configs(runs: Sequence[WatchedRun]) -> dict[str, Any]:
     """What differs between the configs of runs."""
-    texts = [config_text(path) if (path := config_path(run.folder)) else "" for run in runs]
+    texts = [config_text(path) if (path := run.config()) else "" for run in runs]
     settings = [flat(settings_in(text)) for text in texts]
     known = [(run.name, found) for run, found in zip(runs, settings, strict=True) if found]
     return {

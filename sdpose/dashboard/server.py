@@ -27,7 +27,7 @@ from sdpose.dashboard.watched_run import WatchedRun
 from sdpose.dashboard.watcher import Watcher
 from sdpose.monitor import strict_json
 from sdpose.monitor.language import LANGUAGES
-from sdpose.monitor.readers.run_config import config_path, config_text
+from sdpose.monitor.readers.run_config import config_text
 
 STATIC = Path(__file__).resolve().parent / "static"
 # A browser or a proxy closes a stream on which nothing comes for long.
@@ -121,7 +121,7 @@ def make_app(watcher: Watcher, *, allowed_hosts: Sequence[str] | None = LOOPBACK
         return answers.compare_configs(runs)
 
     async def run_config(request: Request) -> Response:
-        path = config_path(run_of(request).folder)
+        path = await run_in_threadpool(run_of(request).config)
         if path is None:
             raise HTTPException(404, "no config in this run's folder")
         return PlainTextResponse(await run_in_threadpool(config_text, path))

@@ -12,17 +12,24 @@ from typing import Any
 
 import numpy as np
 
-from sdpose.dashboard.alerts import AlertTail, as_data, facts_of, in_language
+from sdpose.dashboard.alerts import AlertTail, as_data
 from sdpose.dashboard.foreign_log import ForeignLog
 from sdpose.dashboard.own_log import OwnLog
 from sdpose.monitor.alert import Alert
 from sdpose.monitor.alert_file import said_once
+from sdpose.monitor.alert_language import explained, in_language
+from sdpose.monitor.diagnosis import explain
+from sdpose.monitor.facts_of_config import facts_of
 from sdpose.monitor.hooks import RunFacts
 from sdpose.monitor.judge import diagnose
 from sdpose.monitor.log_roles import assign_roles
 from sdpose.monitor.readers import Series, TrainingLog
 from sdpose.monitor.readers.run_config import config_path, config_text, settings_in
 from sdpose.monitor.readers.run_ending import SILENT_AFTER_S, state_of
+from sdpose.monitor.run_verdict import RunVerdict, run_verdict, zero_score
+
+# Of mmcv's and mmengine's configs.
+_OF_A_CONFIG = frozenset(["model", "data", "optimizer", "optim_wrapper", "train_dataloader", "train_cfg"])
 
 
 def run_id(path: Path) -> str:
@@ -43,7 +50,7 @@ class WatchedRun:
         self._source = OwnLog(path) if own else ForeignLog(path)
         self._alerts = AlertTail(self.folder / "alerts.jsonl")
         self._log: tuple[int, TrainingLog] | None = None
-        self._verdict: str | None = None
+        self._verdict: RunVerdict | None = None
         self._found: tuple[Alert, ...] = ()
         self._waits = True
         self._judged_version = -1
@@ -92,10 +99,16 @@ class WatchedRun:
     def score(self) -> Series | None:
         """The curve that runs are compared by."""
         log = self.log()
-        return (
-            next((s for s in log.series if s.name == "AP" and s.mode == "val"), None)
-            or assign_roles(log.series).score
-        )
+        precision = next((s for s in log.series if s.name == "AP" and s.mode == "val"), None)
+        # Our own runs are compared by AP or not at all: an accuracy on training batches is something else.
+        return precision if precision is not None or self._own else assign_roles(log.series).score
+
+    def config(self) -> Path | None:
+        """The config beside the log. Next to a single file may lie any program: only what reads as a config is one."""
+        path = config_path(self.folder)
+        if path is None or self.path.is_dir() or self.folder == self.path:
+            return path
+        return path if _OF_A_CONFIG & settings_in(config_text(path)).keys() else None
 
     def summary(self) -> dict[str, Any]:
         """What the list of runs says."""
@@ -120,7 +133,9 @@ class WatchedRun:
             "num_records": max((len(series.values) for series in train), default=0),
             "score": score.name if score is not None else None,
             "best": float(score.values[best]) if score is not None and best is not None else None,
-            "best_epoch": float(score.epochs[best]) if score is not None and best is not None else None,
+            "best_epoch": _known(float(score.epochs[best]))
+            if score is not None and best is not None
+            else None,
             "verdict": self._verdict,
             "alerts": {
                 severity: sum(alert.severity == severity for alert, _ in alerts)
@@ -137,14 +152,17 @@ class WatchedRun:
         facts = self.facts()
         shown = []
         for alert, source in self._all_alerts():
-            translated, remade = in_language(alert, facts if source == "run" else RunFacts(), language)
+            if source == "log":
+                shown.append(as_data(explained(alert, facts, language), remade=False, source=source))
+                continue
+            translated, remade = in_language(alert, facts, language)
             shown.append(as_data(translated, remade=remade, source=source))
         return shown
 
     def facts(self) -> RunFacts:
         """What is known of the run, for advice."""
         log = self.log()
-        path = config_path(self.folder) if self._own else None
+        path = self.config() if self._own else None
         text = config_text(path) if path is not None else ""
         return facts_of(
             self.folder, settings_in(text), text, log_facts=log.facts, total_epochs=log.total_epochs
@@ -158,13 +176,19 @@ class WatchedRun:
         return sorted(written + found, key=lambda entry: entry[0].iteration)
 
     def _state_now(self) -> dict[str, Any]:
-        """training, silent (since when), or how it ended."""
+        """training, silent (since when), or how it ended and why; of a file that tells nothing, that."""
         newest_at = self._source.newest_at
         if self._source.deleted:
-            return {"state": "deleted", "changed_at": newest_at}
+            return {"state": "deleted", "why": "", "changed_at": newest_at}
         log = self._log[1] if self._log is not None else None
         found = state_of(self._source.text_path, newest_at=newest_at, log=log)
-        return {"state": found.state, "changed_at": newest_at}
+        state: str = found.state
+        if log is not None and not self._waits and not log.series:
+            if log.format == "unreadable":
+                state = "unreadable"
+            elif state == "silent":
+                state = "empty"
+        return {"state": state, "why": found.why, "changed_at": newest_at}
 
     def _judge_if_due(self) -> bool:
         if self._judged_version == self.version or time.monotonic() < self._judge_after:
@@ -175,8 +199,18 @@ class WatchedRun:
         if not log.series:
             return False
         diagnosis = diagnose(log, language="en")
+        raised = said_once(self._alerts.alerts)
+        verdict, found = run_verdict(diagnosis.verdict, log, raised), diagnosis.alerts
+        # While it trains there are evaluations to come.
+        if verdict == "zero_score" and self._state not in ("", "training"):
+            nothing = zero_score(log)
+            found = (*found, explain(nothing, RunFacts(), "en")) if nothing is not None else found
         # However long a log is, judging it takes a small part of the time.
         self._judge_after = time.monotonic() + 1.0 + 20 * (time.monotonic() - started_at)
         before = (self._verdict, self._found)
-        self._verdict, self._found = diagnosis.verdict, diagnosis.alerts
+        self._verdict, self._found = verdict, found
         return before != (self._verdict, self._found)
+
+
+def _known(value: float) -> float | None:
+    return value if np.isfinite(value) else None

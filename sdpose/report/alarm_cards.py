@@ -17,21 +17,20 @@ _MOST_PLACES = 12
 
 def alarms(run: RunFolder, words: Say) -> list[Block]:
     """A card for each kind and metric, the gravest first; those found afterwards only where none was raised."""
-    diagnosed = run.diagnosis.alerts if run.diagnosis is not None else ()
     raised_kinds = {alert.kind for alert in run.alerts}
     groups: dict[tuple[str, str | None, bool], list[Alert]] = {}
     for alert in run.alerts:
         if alert.severity != "info":
             groups.setdefault((alert.kind, alert.metric, True), []).append(alert)
-    for alert in diagnosed:
+    for alert in run.found:
         if alert.kind not in raised_kinds and alert.severity != "info":
             groups.setdefault((alert.kind, alert.metric, False), []).append(alert)
     gravest_first = sorted(groups.items(), key=lambda group: -GRAVITY[_gravest(group[1])])
-    cards = [_card(alerts, live, words) for (_, _, live), alerts in gravest_first]
+    cards = [_card(alerts, live, run, words) for (_, _, live), alerts in gravest_first]
     return [*cards] or [Paragraph(words("none_raised"))]
 
 
-def _card(alerts: list[Alert], live: bool, words: Say) -> Card:
+def _card(alerts: list[Alert], live: bool, run: RunFolder, words: Say) -> Card:
     alert = alerts[0]
     title = words("alarm_title", kind=alert.kind, iteration=alert.iteration, epoch=alert.epoch)
     blocks: list[Block] = [Paragraph(alert.message)]
@@ -43,7 +42,9 @@ def _card(alerts: list[Alert], live: bool, words: Say) -> Card:
         steps = [str(each.iteration) for each in alerts[1:]]
         more = " ..." if len(steps) > _MOST_PLACES else ""
         blocks.append(Paragraph(words("also_at", steps=", ".join(steps[:_MOST_PLACES]) + more), "note"))
-    blocks.append(Paragraph(words("seen_live" if live else "seen_after"), "note"))
+    remade = live and (alert.kind, alert.iteration) in run.remade
+    seen = words("seen_live" if live else "seen_after") + (f" {words('remade')}" if remade else "")
+    blocks.append(Paragraph(seen, "note"))
     return Card(title, _gravest(alerts), blocks)
 
 

@@ -76,12 +76,14 @@ class Mark:
 
 @dataclass(frozen=True)
 class Chart:
-    """Lines over iterations."""
+    """Lines over iterations, from `first` to `last` where they are given, else as far as the lines go."""
 
     title: str
     lines: Sequence[Line]
     marks: Sequence[Mark] = ()
     logarithmic: bool = False
+    first: float | None = None
+    last: float | None = None
 
 
 @dataclass(frozen=True)

@@ -31,19 +31,22 @@ def charts(run: RunFolder, words: Callable[..., str]) -> list[Block]:
         ("health", _lines(log, _SIGNS), False),
         ("time", _lines(log, ["time", "data_time"]), True),
     ]
+    drawn = [(name, lines, logarithmic) for name, lines, logarithmic in named if lines]
+    # All over the same iterations: what happened at one place stands at one place.
+    steps = [line.steps for _, lines, _ in drawn for line in lines if len(line.steps)]
+    ends = [*(float(at) for each in steps for at in (each.min(), each.max())), *(mark.step for mark in marks)]
+    first, last = (min(ends), max(ends)) if ends else (None, None)
     return [
-        Chart(words(name), lines, marks, logarithmic=logarithmic)
-        for name, lines, logarithmic in named
-        if lines
+        Chart(words(name), lines, marks, logarithmic=logarithmic, first=first, last=last)
+        for name, lines, logarithmic in drawn
     ]
 
 
 def marks_of(run: RunFolder) -> list[Mark]:
     """Alarms while training and those found afterwards, once each, and repairs."""
-    diagnosed = run.diagnosis.alerts if run.diagnosis is not None else ()
     marks = {
         Mark(alert.iteration, f"{alert.kind} @ {alert.iteration}", alert.severity): None
-        for alert in (*run.alerts, *diagnosed)
+        for alert in (*run.alerts, *run.found)
         if alert.severity != "info"
     }
     return sorted(marks, key=lambda mark: (mark.step, mark.label))

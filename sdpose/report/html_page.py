@@ -18,11 +18,12 @@ _STYLE = """
 --good:#3fb950;--bad:#f85149;--warning:#d29922;--info:#4493f8;
 --c0:#4493f8;--c1:#f0883e;--c2:#3fb950;--c3:#ab7df8;--c4:#f778ba;--c5:#9198a1}}
 *{box-sizing:border-box}
-body{margin:0 auto;padding:1rem;max-width:64rem;background:var(--paper);color:var(--ink);
+body{margin:0 auto;padding:1rem;max-width:70rem;background:var(--paper);color:var(--ink);
 font:16px/1.5 system-ui,"Noto Sans KR",sans-serif;overflow-wrap:anywhere}
 h1{font-size:1.5rem;margin:.5rem 0}h2{font-size:1.2rem;margin:2rem 0 .5rem;border-bottom:1px solid var(--rule)}
 h3{font-size:1rem;margin:.2rem 0}p{margin:.4rem 0}
-nav ul{display:flex;flex-wrap:wrap;gap:.2rem 1rem;padding:0;margin:.5rem 0;list-style:none}a{color:var(--info)}
+nav ul{display:flex;flex-wrap:wrap;gap:.2rem 1rem;padding:0;margin:.5rem 0;list-style:none}
+nav a{display:block;padding:.15rem 0}a{color:var(--info)}
 .good,.bad,.mixed{font-size:1.15rem;font-weight:600;border-left:.4rem solid;padding:.3rem .8rem;background:var(--shade)}
 .good{border-color:var(--good)}.bad{border-color:var(--bad)}.mixed{border-color:var(--warning)}.note{color:var(--dim)}
 .scroll{overflow-x:auto}table{border-collapse:collapse;margin:.5rem 0;font-size:.9rem}
@@ -32,11 +33,13 @@ th:first-child,td:first-child,.words td,.words th{text-align:left;vertical-align
 .words td,.words th{white-space:pre-line;overflow-wrap:anywhere}
 thead th{color:var(--dim);font-weight:600}tbody th{font-weight:400}
 figure{margin:1rem 0}figcaption{font-size:.9rem;color:var(--dim)}svg{width:100%;height:auto;display:block}
-.grid{stroke:var(--rule);stroke-width:1}.tick{fill:var(--dim);font-size:12px}
-.curve{fill:none;stroke-width:1.8;stroke-linejoin:round}.band{opacity:.2;stroke:none}
+.grid{stroke:var(--rule);stroke-width:1}.tick{fill:var(--dim);font-size:14px}
+.curve{fill:none;stroke-width:1.8;stroke-linejoin:round}.under .curve{stroke-width:5;opacity:.45}
+.band{opacity:.2;stroke:none}
 .mark line{stroke-dasharray:4 3;stroke-width:1.2;stroke:currentColor}.mark path{fill:currentColor}
 .broken{stroke:var(--bad);stroke-width:1.5}.critical{color:var(--bad)}.warning{color:var(--warning)}
 .info{color:var(--info)}
+.name{display:inline-block}
 .key{display:inline-block;width:1.2em;height:.25em;vertical-align:middle;margin:0 .3em 0 .8em}
 article{border:1px solid var(--rule);border-left:.4rem solid currentColor;padding:.5rem .8rem;margin:.7rem 0;
 border-radius:.3rem}article>*{color:var(--ink)}article>h3{color:inherit}
@@ -44,14 +47,19 @@ ul,ol{margin:.2rem 0;padding-left:1.4rem}.lines{white-space:pre-line}
 pre{overflow-x:auto;background:var(--shade);padding:.6rem;font-size:.8rem;max-height:40rem}
 summary{cursor:pointer}img{width:100%;height:auto;border-radius:.3rem}
 .pictures{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(20rem,100%),1fr));gap:.5rem}
-.pictures figure{margin:0}
-@media(max-width:36rem){.tick{font-size:20px}.curve{stroke-width:3}}
+.pictures figure,.charts figure{margin:0}.charts figure{display:flex;flex-direction:column}
+.charts figcaption{flex:1}
+.charts{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(28rem,100%),1fr));gap:1.2rem 1.5rem}
+@media(max-width:36rem){.tick{font-size:18px}.curve{stroke-width:2.5}}
 """ + "".join(
     f".curve.c{n}{{stroke:var(--c{n})}}.band.c{n},.dot.c{n}{{fill:var(--c{n})}}.key.c{n}{{background:var(--c{n})}}"
     for n in range(6)
 )
 # Belt and braces: should a text ever escape its escaping, the browser still loads and runs nothing.
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+
+# Blocks of one kind that follow each other stand side by side where there is room.
+_GRIDS: dict[type, str] = {Picture: "pictures", Chart: "charts"}
 
 
 def html_page(document: Document) -> str:
@@ -60,7 +68,7 @@ def html_page(document: Document) -> str:
         f'<li><a href="#s{number}">{escape(section.title)}</a></li>'
         for number, section in enumerate(document.sections)
     )
-    writer = _Writer()
+    writer = _Writer(document.language)
     body = "".join(
         f'<section aria-labelledby="s{number}"><h2 id="s{number}">{escape(section.title)}</h2>'
         f"{writer.blocks(section.blocks)}</section>\n"
@@ -79,14 +87,15 @@ def html_page(document: Document) -> str:
 class _Writer:
     """Blocks to HTML; counts the charts, whose ids must differ."""
 
-    def __init__(self) -> None:
+    def __init__(self, language: str) -> None:
+        self._language = language
         self._num_charts = 0
 
     def blocks(self, blocks: Sequence[Block]) -> str:
         parts = []
-        for together, group in groupby(blocks, key=lambda block: isinstance(block, Picture)):
+        for kind, group in groupby(blocks, key=lambda block: _GRIDS.get(type(block))):
             text = "".join(self._block(block) for block in group)
-            parts.append(f'<div class="pictures">{text}</div>' if together else text)
+            parts.append(f'<div class="{kind}">{text}</div>' if kind else text)
         return "".join(parts)
 
     def _block(self, block: Block) -> str:
@@ -102,7 +111,8 @@ class _Writer:
                     f"<{tag}>{entries}</{tag}>"
                 )
             case Listing(text, caption, folded):
-                code = f'<pre tabindex="0"><code>{escape(text)}</code></pre>'
+                label = f'role="region" aria-label="{escape(caption)}"'
+                code = f'<pre tabindex="0" {label}><code>{escape(text)}</code></pre>'
                 if folded:
                     return f"<details><summary>{escape(caption)}</summary>{code}</details>"
                 return f"<p>{escape(caption)}</p>{code}"
@@ -115,11 +125,11 @@ class _Writer:
 
     def _chart(self, chart: Chart) -> str:
         self._num_charts += 1
-        drawing = svg_chart(chart, self._num_charts)
+        drawing = svg_chart(chart, self._num_charts, self._language)
         if not drawing:
             return ""
         names = "".join(
-            f'<span class="key c{index % 6}"></span>{escape(line.name)}'
+            f'<span class="name"><span class="key c{index % 6}"></span>{escape(line.name)}</span> '
             for index, line in enumerate(line for line in chart.lines if len(line.values))
         )
         return f"<figure><figcaption>{escape(chart.title)}{names}</figcaption>{drawing}</figure>"
@@ -132,15 +142,16 @@ def _table(table: Table) -> str:
         for row in table.rows
     )
     kind = ' class="words"' if table.prose else ""
+    caption = escape(table.caption)
     return (
-        f'<div class="scroll" tabindex="0"><table{kind}><caption>{escape(table.caption)}</caption>'
-        f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{caption}"><table{kind}>'
+        f"<caption>{caption}</caption><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
     )
 
 
 def _picture(picture: Picture) -> str:
     data = base64.b64encode(picture.jpeg).decode("ascii")
     return (
-        f'<figure><img loading="lazy" alt="{escape(picture.alt)}" src="data:image/jpeg;base64,{data}">'
+        f'<figure><img alt="{escape(picture.alt)}" src="data:image/jpeg;base64,{data}">'
         f"<figcaption>{escape(picture.caption)}</figcaption></figure>"
     )

@@ -33,6 +33,7 @@ def precision(run: RunFolder, words: Say) -> list[Block]:
     joints = _in_words(measured) or from_test or {}
     blocks: list[Block] = [
         Paragraph(words("evaluation_of", epoch=epoch, images=evaluation.num_images, persons=persons)),
+        Paragraph(words("kinds"), "note"),
         _joint_table(evaluation, counts, joints, words),
         _error_table(evaluation, counts, words),
     ]

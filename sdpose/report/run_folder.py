@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -17,9 +17,14 @@ from sdpose.errors import SdposeError
 from sdpose.evaluation.noise import Evaluation
 from sdpose.monitor import Alert, read_alerts, strict_json
 from sdpose.monitor.alert_file import said_once
-from sdpose.monitor.judge import Diagnosis, diagnose
+from sdpose.monitor.alert_language import explained, in_language
+from sdpose.monitor.diagnosis import explain
+from sdpose.monitor.facts_of_config import facts_of
+from sdpose.monitor.hooks import RunFacts
+from sdpose.monitor.judge import diagnose
 from sdpose.monitor.readers import TrainingLog, UnreadableLog, read_log
-from sdpose.monitor.readers.run_config import config_path, config_text
+from sdpose.monitor.readers.run_config import config_path, config_text, settings_in
+from sdpose.monitor.run_verdict import RunVerdict, run_verdict, zero_score
 from sdpose.past_evaluations import FOLDER as EVALUATIONS
 from sdpose.report.predictions import NoPredictions, Predictions, read_predictions
 from sdpose.report.run_summary import RunSummary, summarize
@@ -29,6 +34,7 @@ _ENDING = re.compile(
     rb"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d),\d{3} .*?\brun (?:finished|interrupted|stopped|failed)\b",
     re.MULTILINE,
 )
+_PROCESSES = re.compile(r"^Processes: (\d{1,6})$", re.MULTILINE)
 _TAIL_BYTES = 100_000
 
 
@@ -39,9 +45,14 @@ class RunFolder:
     summary: RunSummary
     log: TrainingLog | None
     """None where nothing was logged yet."""
-    diagnosis: Diagnosis | None
+    verdict: RunVerdict | None
+    """None where nothing was logged yet."""
+    found: tuple[Alert, ...]
+    """What the log shows afterwards, in `language`."""
     alerts: tuple[Alert, ...]
-    """Raised while it trained."""
+    """Raised while it trained, in the language of the report where their kind is known."""
+    remade: frozenset[tuple[str, int]]
+    """Kind and iteration of those whose advice had to be made from less than the run knew."""
     repairs: tuple[Mapping[str, Any], ...]
     incidents: tuple[tuple[str, Mapping[str, Any], Mapping[str, Any]], ...]
     """Folder, what happened, and what experiments found (empty where none were made)."""
@@ -56,6 +67,7 @@ class RunFolder:
     """From the first to the last line of each log, evaluations included."""
     environment: str
     seed: int | None
+    num_processes: int
     config_path: Path | None
     config_text: str
     config: Mapping[str, Any]
@@ -74,6 +86,12 @@ def read_run_folder(path: Path, *, language: str) -> RunFolder:
     alerts = said_once(read_alerts(path / "alerts.jsonl"))
     environment, seed = _environment(path)
     config_path, config_text, config = _config(path, notes)
+    settings, log_facts = settings_in(config_text), log.facts if log is not None else {}
+    total = log.total_epochs if log is not None else None
+    facts = facts_of(path, settings, config_text, log_facts=log_facts, total_epochs=total)
+    told = [in_language(alert, facts, language) for alert in alerts]
+    alerts = [alert for alert, _ in told]
+    verdict, found = _judged(log, alerts, summary.state, facts, language) if log is not None else (None, ())
     predictions: Predictions | NoPredictions
     try:
         predictions = read_predictions(path, config, best_epoch=summary.best_epoch)
@@ -82,8 +100,10 @@ def read_run_folder(path: Path, *, language: str) -> RunFolder:
     return RunFolder(
         summary=summary,
         log=log,
-        diagnosis=diagnose(log, language=language) if log is not None else None,
+        verdict=verdict,
+        found=found,
         alerts=tuple(alerts),
+        remade=frozenset((alert.kind, alert.iteration) for alert, remade in told if remade),
         repairs=tuple(_json_lines(path / "repairs.jsonl")),
         incidents=tuple(
             (folder.name, _json(folder / "incident.json", notes), _json(folder / "explanation.json", notes))
@@ -97,11 +117,24 @@ def read_run_folder(path: Path, *, language: str) -> RunFolder:
         wall_s=_wall_s(path),
         environment=environment,
         seed=seed,
+        num_processes=int(written[1]) if (written := _PROCESSES.search(environment)) else 1,
         config_path=config_path,
         config_text=config_text,
         config=config,
         notes=(*notes, *(log.notes if log is not None else ())),
     )
+
+
+def _judged(
+    log: TrainingLog, alerts: Sequence[Alert], state: str, facts: RunFacts, language: str
+) -> tuple[RunVerdict, tuple[Alert, ...]]:
+    diagnosis = diagnose(log, language=language)
+    verdict = run_verdict(diagnosis.verdict, log, alerts)
+    found = tuple(explained(alert, facts, language) for alert in diagnosis.alerts)
+    # While it trains there are evaluations to come.
+    if verdict == "zero_score" and state != "training" and (nothing := zero_score(log)) is not None:
+        found = (*found, explain(nothing, facts, language))
+    return verdict, found
 
 
 def command_words(run: RunFolder) -> dict[str, str]:

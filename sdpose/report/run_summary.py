@@ -92,6 +92,15 @@ def summarize(path: Path) -> RunSummary:
     )
 
 
+def duration(seconds: float | None) -> str:
+    """1:02:03, hours first; empty where it is not known."""
+    if seconds is None:
+        return ""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}"
+
+
 def _series(log: TrainingLog, name: str, mode: str) -> Series | None:
     return next((each for each in log.series if each.name == name and each.mode == mode), None)
 

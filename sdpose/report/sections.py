@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Callable
 from functools import partial
 from typing import TypeAlias
 
-from sdpose.monitor.advice.verdict import VERDICTS
+from sdpose.monitor.advice.verdict import RUN_VERDICTS
+from sdpose.monitor.guide_text import loss_digits
 from sdpose.report.alarm_cards import alarms, incidents, repairs
 from sdpose.report.blocks import Block, Document, Listing, Paragraph, Picture, Points, Section, Table, Tone
 from sdpose.report.charts import charts
 from sdpose.report.precision_tables import precision
 from sdpose.report.predictions import NoPredictions
 from sdpose.report.run_folder import RunFolder, command_words
+from sdpose.report.run_summary import duration
 from sdpose.report.words import say
 from sdpose.report.worst_samples import worst_images, worst_samples
 
 Say: TypeAlias = Callable[..., str]
+# Verdicts by which no curve broke.
+_QUIET = ("healthy", "zero_score", "too_short", "alarmed", "repaired")
+_MIXED = ("spike", "too_short", "alarmed", "repaired")
 
 
 def document(run: RunFolder, *, language: str) -> Document:
@@ -43,31 +49,66 @@ def document(run: RunFolder, *, language: str) -> Document:
 
 
 def _verdict(run: RunFolder, language: str, words: Say) -> list[Block]:
-    summary, diagnosis = run.summary, run.diagnosis
-    state = f"state.{summary.state}"
+    summary = run.summary
     why = {"why": summary.why} if summary.state in ("stopped", "failed", "empty") else {}
+    state = words(f"state.{summary.state}", **why)
+    ended_badly = summary.state in ("stopped", "failed", "silent", "empty")
     blocks: list[Block] = []
-    if diagnosis is not None:
-        verdict = VERDICTS[diagnosis.verdict].say(language)
-        ended_well = summary.state in ("finished", "training", "interrupted")
-        good = diagnosis.verdict == "healthy" and ended_well
+    if run.verdict is None:
+        blocks.append(Paragraph(state, "bad"))
+    else:
+        sentence = RUN_VERDICTS[run.verdict].say(language)
+        sentence = sentence[0].upper() + sentence[1:]
+        if ended_badly and run.verdict in _QUIET:
+            # Not "healthy" first, of a run that died.
+            blocks += [Paragraph(state, "bad"), Paragraph(words("log_says", verdict=sentence))]
+        else:
+            early = run.verdict == "zero_score" and summary.state == "training"
+            tone: Tone = "mixed" if early or run.verdict in _MIXED else "bad"
+            tone = "good" if run.verdict == "healthy" else tone
+            blocks += [Paragraph(sentence, tone), Paragraph(state)]
         # What the log no longer shows, because it was repaired or never stood there, is not to be passed over.
         critical = sorted({alert.kind for alert in run.alerts if alert.severity == "critical"})
-        tone: Tone = "bad" if not good else "mixed" if critical else "good"
-        blocks.append(Paragraph(verdict[0].upper() + verdict[1:], tone))
-        if good and critical:
+        if critical and run.verdict in _QUIET:
             blocks.append(Paragraph(words("but_critical", kinds=", ".join(critical))))
-    blocks.append(Paragraph(words(state, **why), "plain" if diagnosis is not None else "bad"))
+    if run.verdict != "healthy":
+        blocks += _what_first(run, words)
+    if (
+        run.verdict in _QUIET
+        and summary.state in ("silent", "interrupted")
+        and run.config_path
+        and run.last_checkpoint
+    ):
+        newest, config = (shlex.quote(str(each)) for each in (summary.path / "latest.pth", run.config_path))
+        command = f"sdpose train {config} --resume-from {newest} --work-dir {shlex.quote(str(summary.path))}"
+        blocks.append(Paragraph(words("resume", command=command)))
     blocks.append(Table(words("summary"), (words("what"), words("value")), _numbers(run, words), prose=True))
     if run.notes:
         blocks.append(Points(run.notes, words("notes")))
     return blocks
 
 
+def _what_first(run: RunFolder, words: Say) -> list[Block]:
+    """The cause that experiments found, else the gravest alarm's first advice: what one would read at night."""
+    explained = [found for _, _, found in run.incidents if found.get("verdict")]
+    if explained:
+        actions = explained[-1].get("actions") or ()
+        blocks: list[Block] = [Paragraph(words("cause_found", cause=str(explained[-1]["verdict"])))]
+    else:
+        alarms = [
+            alert for alert in (*run.alerts, *run.found) if alert.severity == "critical" and alert.actions
+        ]
+        actions = alarms[0].actions if alarms else ()
+        blocks = []
+    return [*blocks, Paragraph(words("first_action", action=str(actions[0])))] if actions else blocks
+
+
 def _numbers(run: RunFolder, words: Say) -> list[tuple[str, str]]:
     summary, unknown = run.summary, words("not_known")
     of = f"/{summary.total_epochs}" if summary.total_epochs else ""
-    best = unknown
+    best = last = words("not_evaluated")
+    if summary.last_ap is not None:
+        last = f"{summary.last_ap:.3f}"
     if summary.best_ap is not None:
         interval = str(run.evaluation.interval()) if run.evaluation is not None else f"{summary.best_ap:.3f}"
         best = words("at_epoch", ap=interval, epoch=summary.best_epoch)
@@ -76,28 +117,24 @@ def _numbers(run: RunFolder, words: Say) -> list[tuple[str, str]]:
         (words("progress"), f"{summary.epoch}{of}" if summary.epoch is not None else unknown),
         (words("iteration"), f"{summary.iteration:,}" if summary.iteration is not None else unknown),
         (words("best_ap"), best),
-        (words("last_ap"), f"{summary.last_ap:.3f}" if summary.last_ap is not None else unknown),
-        (words("last_loss"), f"{summary.last_loss:.5g}" if summary.last_loss is not None else unknown),
+        (words("last_ap"), last),
+        (words("last_loss"), _loss(summary.last_loss, unknown)),
         (words("raised"), words("num_raised", **counts)),
         (words("repairs"), words("num_repairs", **_outcomes(run))),
-        (words("best_file"), run.best_checkpoint.name if run.best_checkpoint else unknown),
-        (words("last_file"), run.last_checkpoint.name if run.last_checkpoint else unknown),
-        (words("training_time"), _duration(summary.elapsed_s, unknown)),
-        (words("wall_time"), _duration(run.wall_s, unknown)),
+        (words("best_file"), run.best_checkpoint.name if run.best_checkpoint else words("no_file")),
+        (words("last_file"), run.last_checkpoint.name if run.last_checkpoint else words("no_file")),
+        (words("training_time"), duration(summary.elapsed_s) or unknown),
+        (words("wall_time"), duration(run.wall_s) or unknown),
         (words("energy"), summary.energy or unknown),
     ]
 
 
+def _loss(value: float | None, unknown: str) -> str:
+    return unknown if value is None else f"{value:.5g}" if math.isfinite(value) else loss_digits(value)
+
+
 def _outcomes(run: RunFolder) -> dict[str, int]:
     return {name: sum(entry.get("outcome") == name for entry in run.repairs) for name in ("made", "helped")}
-
-
-def _duration(seconds: float | None, unknown: str) -> str:
-    if seconds is None:
-        return unknown
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}"
 
 
 def _samples(run: RunFolder, words: Say) -> list[Block]:
@@ -108,7 +145,8 @@ def _samples(run: RunFolder, words: Say) -> list[Block]:
         samples = worst_samples(run.predictions)
     except NoPredictions as none:
         command = command_words(run) if none.reason == "no_results" else {"path": none.path}
-        blocks.append(Paragraph(words(none.reason, **command), "note"))
+        nothing = none.reason == "no_results" and not (run.best_checkpoint or run.last_checkpoint)
+        blocks.append(Paragraph(words("no_checkpoint") if nothing else words(none.reason, **command), "note"))
     else:
         epoch, count = run.predictions.epoch, len(samples)
         if epoch is None:
@@ -134,7 +172,11 @@ def _reproduce(run: RunFolder, words: Say) -> list[Block]:
         return [Paragraph(words("no_config_file"), "note")]
     seed = f" --seed {run.seed}" if run.seed is not None else ""
     again = shlex.quote(str(run.summary.path) + "_again")
-    command = f"sdpose train {shlex.quote(str(run.config_path))}{seed} --work-dir {again}"
+    start, launcher = "sdpose", ""
+    if run.num_processes > 1:
+        start = f"torchrun --nproc-per-node {run.num_processes} -m sdpose.cli.main"
+        launcher = " --launcher pytorch"
+    command = f"{start} train {shlex.quote(str(run.config_path))}{launcher}{seed} --work-dir {again}"
     blocks: list[Block] = [Listing(command, words("command")), Paragraph(words("exactness"), "note")]
     return blocks if seed else [*blocks, Paragraph(words("no_seed"), "note")]
 

@@ -15,25 +15,28 @@ import numpy as np
 
 from sdpose.monitor.thinning import MAX_BROKEN, broken, thin
 from sdpose.report.blocks import Chart, Floats, Line
+from sdpose.report.words import say
 
-WIDTH, HEIGHT = 720, 240
-_LEFT, _RIGHT, _TOP, _BOTTOM = 74, 14, 12, 30
+WIDTH, HEIGHT = 600, 270
+_LEFT, _RIGHT, _TOP, _BOTTOM = 80, 14, 12, 46
 # More points than this are not to be told apart; of each stretch of a longer curve the lowest and the highest stay.
 MAX_POINTS = 600
 _NUM_TICKS = 5
+# Alarms in the words for a chart; all of them have a section of their own.
+_MOST_TOLD = 12
 _LARGEST = 1e300
 
 
-def svg_chart(chart: Chart, number: int) -> str:
+def svg_chart(chart: Chart, number: int, language: str = "en") -> str:
     """The `<svg>` of a chart; `number` makes its ids unique on the page. Empty when there is nothing to draw."""
     lines = [line for line in chart.lines if len(line.values)]
-    scale = _Scale.around(lines, logarithmic=chart.logarithmic)
+    scale = _Scale.around(lines, chart)
     if scale is None:
         return ""
     parts = [
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-labelledby="chart{number}-title chart{number}-text">',
         f'<title id="chart{number}-title">{escape(chart.title)}</title>',
-        f'<desc id="chart{number}-text">{escape(in_words(chart))}</desc>',
+        f'<desc id="chart{number}-text">{escape(in_words(chart, language))}</desc>',
     ]
     for value, label in scale.y_ticks():
         y = scale.y(value)
@@ -41,8 +44,10 @@ def svg_chart(chart: Chart, number: int) -> str:
         parts.append(f'<text class="tick" x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{label}</text>')
     for value, label in scale.x_ticks():
         parts.append(
-            f'<text class="tick" x="{scale.x(value):.1f}" y="{HEIGHT - 8}" text-anchor="middle">{label}</text>'
+            f'<text class="tick" x="{scale.x(value):.1f}" y="{HEIGHT - 26}" text-anchor="middle">{label}</text>'
         )
+    middle = (_LEFT + WIDTH - _RIGHT) / 2
+    parts.append(f'<text class="tick" x="{middle}" y="{HEIGHT - 5}" text-anchor="middle">iteration</text>')
     for mark in chart.marks:
         # What happened before the first value, or after the last, stands at the edge and is not lost.
         x = scale.x(min(max(mark.step, scale.first), scale.last))
@@ -52,19 +57,27 @@ def svg_chart(chart: Chart, number: int) -> str:
             f'<path d="M{x - 5:.1f} {_TOP - 8}h10l-5 8z"/></g>'
         )
     for index, line in enumerate(lines):
-        parts += _drawn(line, index, scale)
+        drawn = _drawn(line, index, scale)
+        # The sum lies under its terms, one of which may be all of it.
+        under = index == 0 and line.name == "loss" and len(lines) > 1
+        parts += ['<g class="under">', *drawn, "</g>"] if under else drawn
     return "".join([*parts, "</svg>"])
 
 
-def in_words(chart: Chart) -> str:
+def in_words(chart: Chart, language: str = "en") -> str:
     """What the picture shows, for who does not see it."""
     texts = []
     for line in chart.lines:
         finite = line.values[np.isfinite(line.values)]
         if len(finite):
-            bounds = f"from {finite[0]:.4g} to {finite[-1]:.4g}, lowest {finite.min():.4g}, highest {finite.max():.4g}"
-            texts.append(f"{line.name} {bounds}")
-    return "; ".join(texts) + (f"; {len(chart.marks)} marks" if chart.marks else "")
+            ends = {"first": finite[0], "last": finite[-1], "low": finite.min(), "high": finite.max()}
+            shown = {name: f"{value:.4g}" for name, value in ends.items()}
+            texts.append(say(language, "line", name=line.name, **shown))
+    if chart.marks:
+        steps = list(dict.fromkeys(str(mark.step) for mark in chart.marks))
+        more = " ..." if len(steps) > _MOST_TOLD else ""
+        texts.append(say(language, "marks", steps=", ".join(steps[:_MOST_TOLD]) + more))
+    return "; ".join(texts)
 
 
 def thinned(steps: Floats, values: Floats, most: int = MAX_POINTS) -> tuple[Floats, Floats]:
@@ -86,7 +99,7 @@ class _Scale:
     logarithmic: bool
 
     @classmethod
-    def around(cls, lines: Sequence[Line], *, logarithmic: bool) -> _Scale | None:
+    def around(cls, lines: Sequence[Line], chart: Chart) -> _Scale | None:
         """None when nothing can be drawn."""
         if not lines:
             return None
@@ -96,7 +109,7 @@ class _Scale:
         values = np.clip(values[np.isfinite(values)], -_LARGEST, _LARGEST)
         positive = values[values > 0]
         # A logarithm of nothing is none: what is 0 then lies on the lower edge.
-        logarithmic = logarithmic and len(positive) > 0
+        logarithmic = chart.logarithmic and len(positive) > 0
         values = positive if logarithmic else values
         steps = np.concatenate([line.steps for line in lines])
         low, high = (float(values.min()), float(values.max())) if len(values) else (0.0, 1.0)
@@ -105,8 +118,13 @@ class _Scale:
         # A constant lies in the middle; one of nothing needs some unit.
         flat = 0.02 if logarithmic else abs(high) * 1e-3 or 0.1
         margin = max((high - low) * 0.05, flat)
-        first, last = float(steps.min()), float(steps.max())
-        return cls(first, max(last, first + 1), low - margin, high + margin, logarithmic)
+        low_edge, high_edge = low - margin, high + margin
+        if not logarithmic and low >= 0:
+            # Nothing that is drawn here goes below zero; a scale that does asks for reasons.
+            low_edge = max(low_edge, 0.0)
+        first = float(steps.min()) if chart.first is None else chart.first
+        last = float(steps.max()) if chart.last is None else chart.last
+        return cls(first, max(last, first + 1), low_edge, high_edge, logarithmic)
 
     def x(self, step: float) -> float:
         return _LEFT + (step - self.first) / (self.last - self.first) * (WIDTH - _LEFT - _RIGHT)
@@ -119,7 +137,7 @@ class _Scale:
 
     def y_ticks(self) -> list[tuple[float, str]]:
         if not self.logarithmic:
-            return [(tick, f"{tick:.4g}") for tick in _round_numbers(self.low, self.high)]
+            return [(tick, _short(tick)) for tick in _round_numbers(self.low, self.high)]
         decades = range(math.floor(self.low), math.ceil(self.high) + 1)
         steps = (1,) if self.high - self.low > 3 else (1, 2, 5)
         ticks = [factor * 10.0**decade for decade in decades for factor in steps]
@@ -127,10 +145,17 @@ class _Scale:
         if len(ticks) < 2:
             ticks = [10**value for value in (self.low, (self.low + self.high) / 2, self.high)]
         thin = max(1, -(-len(ticks) // 7))
-        return [(tick, f"{tick:.3g}") for tick in ticks[::thin]]
+        return [(tick, _short(tick)) for tick in ticks[::thin]]
 
     def x_ticks(self) -> list[tuple[float, str]]:
         return [(tick, f"{tick:,.0f}") for tick in _round_numbers(self.first, self.last) if tick == int(tick)]
+
+
+def _short(value: float) -> str:
+    """A number beside an axis: 0.25, 1.5e-5, 4.9e28."""
+    text = f"{value:.4g}"
+    mantissa, letter, exponent = text.partition("e")
+    return f"{mantissa}e{int(exponent)}" if letter else text
 
 
 def _round_numbers(low: float, high: float) -> list[float]:

@@ -34,7 +34,7 @@ WORDS = {
     "what": Phrase("what", "항목"),
     "value": Phrase("value", "값"),
     "progress": Phrase("epoch", "epoch"),
-    "iteration": Phrase("iterations", "iteration 수"),
+    "iteration": Phrase("last logged iteration", "마지막 기록 iteration"),
     "best_ap": Phrase("best AP, with its 95 % interval", "최고 AP (95 % 구간)"),
     "last_ap": Phrase("last AP", "마지막 AP"),
     "last_loss": Phrase("last loss", "마지막 loss"),
@@ -43,14 +43,19 @@ WORDS = {
     "training_time": Phrase("time in training steps", "학습 step 시간"),
     "wall_time": Phrase("time by the log, evaluations included", "로그상 전체 시간 (평가 포함)"),
     "energy": Phrase("energy", "에너지"),
+    "not_evaluated": Phrase("not evaluated", "평가 없음"),
+    "no_file": Phrase("none in the folder", "폴더에 없음"),
     "not_known": Phrase("not known", "알 수 없음"),
     "at_epoch": Phrase("{ap} at epoch {epoch}", "{ap} (epoch {epoch})"),
     "raised": Phrase("alarms while training", "학습 중 경고"),
     "num_raised": Phrase("{critical} critical, {warning} warnings", "심각 {critical}, 경고 {warning}"),
     "num_repairs": Phrase("{made} made, {helped} helped", "{made}회 실행, {helped}회 효과"),
+    "cause_found": Phrase("Cause, found by experiment: {cause}", "실험으로 찾은 원인: {cause}"),
+    "first_action": Phrase("First thing to do: {action}", "먼저 할 일: {action}"),
+    "log_says": Phrase("What its log shows up to there: {verdict}.", "그때까지의 로그 판정: {verdict}."),
     "but_critical": Phrase(
-        "So says the log as a whole. While it trained, critical alarms were raised: {kinds}. See Alarms and Repairs.",
-        "로그 전체에 대한 판정입니다. 학습 중 심각한 경고가 있었습니다: {kinds}. 경고와 자동 복구를 보세요.",
+        "Critical alarms while it trained: {kinds}. See Alarms and Repairs.",
+        "학습 중 심각한 경고: {kinds}. 경고와 자동 복구를 보세요.",
     ),
     # Curves
     "losses": Phrase("Loss and its terms (logarithmic)", "Loss와 각 항 (로그 스케일)"),
@@ -65,6 +70,11 @@ WORDS = {
     ),
     "time": Phrase("Seconds an iteration, and of them for data", "iteration당 시간과 데이터 대기 시간 (초)"),
     "acc_pose": Phrase("Accuracy on training batches", "학습 배치 정확도"),
+    "line": Phrase(
+        "{name} from {first} to {last}, lowest {low}, highest {high}",
+        "{name}: 처음 {first}, 마지막 {last}, 최저 {low}, 최고 {high}",
+    ),
+    "marks": Phrase("alarms at iterations {steps}", "경고가 있는 iteration: {steps}"),
     "no_curves": Phrase(
         "Nothing was logged, so there is nothing to draw.", "로그가 없어 그릴 것이 없습니다."
     ),
@@ -75,6 +85,10 @@ WORDS = {
     "also_at": Phrase("Also at iterations {steps}.", "다음 iteration에서도: {steps}."),
     "seen_after": Phrase("Found in the log afterwards.", "학습 후 로그에서 발견."),
     "seen_live": Phrase("Raised while training.", "학습 중 발생."),
+    "remade": Phrase(
+        "Its advice was made anew from the log and config.", "조언은 로그와 설정에서 다시 만들었습니다."
+    ),
+    "resume": Phrase("To go on where it was: {command}", "이어서 학습: {command}"),
     "alarm_title": Phrase(
         "{kind}, iteration {iteration}, epoch {epoch}", "{kind}, iteration {iteration}, epoch {epoch}"
     ),
@@ -116,6 +130,14 @@ WORDS = {
     "error_table": Phrase("Kinds of errors", "오류 종류"),
     "error": Phrase("error", "오류"),
     "share": Phrase("share", "비율"),
+    "kinds": Phrase(
+        "Good: as near as another annotator. Jitter: near. Inversion: near the mirrored joint, left for right. Swap: "
+        "near a joint of another person. Miss: near none of these. Not found: no prediction for the person. Score: a "
+        "better prediction of the person had a lower score. Background: a prediction on nobody.",
+        "good: 다른 주석자만큼 가까움. jitter: 가까움. inversion: 좌우가 바뀐 관절 근처. swap: 다른 사람의 관절 근처. "
+        "miss: 어느 것에도 가깝지 않음. not found: 그 사람의 예측이 없음. score: 같은 사람의 더 좋은 예측이 더 낮은 "
+        "점수를 받음. background: 아무도 없는 곳의 예측.",
+    ),
     "of_joints": Phrase("of labelled joints", "라벨된 관절 중"),
     "of_persons": Phrase("of persons", "사람 중"),
     "of": Phrase("of", "기준"),
@@ -149,6 +171,10 @@ WORDS = {
         "come with: sdpose test {config} {checkpoint} --work-dir {folder}, then sdpose report {folder}.",
         "보관된 예측이 없어(평가 전이거나 이전 버전의 실행) 그림이 없습니다. 만들려면: sdpose test {config} "
         "{checkpoint} --work-dir {folder} 실행 후 sdpose report {folder}.",
+    ),
+    "no_checkpoint": Phrase(
+        "No predictions are kept here, and no checkpoint to make them with: the run was not evaluated.",
+        "보관된 예측도, 예측을 만들 체크포인트도 없습니다: 평가가 없었습니다.",
     ),
     "no_annotations": Phrase(
         "No pictures: {path} is not there (a path in the config counts from where the command is started).",

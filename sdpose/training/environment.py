@@ -32,6 +32,8 @@ def environment_info() -> dict[str, str]:
         info["GPU"] = "; ".join(f"{names.count(name)} x {name}" for name in dict.fromkeys(names))
         info["CUDA"] = str(torch.version.cuda)
         info["cuDNN"] = str(torch.backends.cudnn.version())
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        info["Processes"] = str(torch.distributed.get_world_size())
     for package in _PACKAGES:
         info[package] = _version(package)
     return info

@@ -79,10 +79,12 @@ class ValEntry:
 
 def shown_number(value: float) -> str:
     """Four decimals, more where fewer than four digits would be left: 0.5, 0.01724, 6.123e-07 -> `0.5000`
-    ..."""
+    ... From a million up with an exponent."""
     if isinstance(value, int):
         return str(value)
     size = abs(value)
+    if 1e6 <= size < math.inf:
+        return f"{value:.3e}"
     if size == 0 or size >= 0.1 or not math.isfinite(value):
         return f"{value:.4f}"
     if size < 1e-4:

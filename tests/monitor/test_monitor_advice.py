@@ -294,6 +294,13 @@ def test_a_rate_that_is_high_already_is_lowered_and_empty_maps_are_named() -> No
     assert alert.actions[-1].endswith("docs/plateau.md")
 
 
+def test_a_rate_of_thirty_digits_is_read_with_an_exponent() -> None:
+    facts = RunFacts(config_path="c.py", lr=1e30, samples_per_gpu=8)
+    said = explain(finding("non_finite"), facts, "en")
+    assert any("lr 1e30 -> 1e-3" in action for action in said.actions)
+    assert not any("0000000" in action for action in said.actions)
+
+
 @pytest.mark.parametrize(
     ("lr", "path", "change"),
     [

@@ -76,7 +76,8 @@ def test_a_chart_is_told_in_words_and_its_marks_are_named() -> None:
     chart = Chart(
         "losses", [line([3.0, 1.0, 2.0])], [Mark(2, "<spike> @ 2", "warning"), Mark(9, "later", "info")]
     )
-    assert in_words(chart) == "loss from 3 to 2, lowest 1, highest 3; 2 marks"
+    assert in_words(chart) == "loss from 3 to 2, lowest 1, highest 3; alarms at iterations 2, 9"
+    assert in_words(chart, "ko").startswith("loss: 처음 3, 마지막 2")
     svg = svg_chart(chart, 7)
     assert "&lt;spike&gt; @ 2" in svg
     assert f'x1="{places(svg)[-1][0]:.1f}"' in svg.split("later")[1]

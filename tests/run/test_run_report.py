@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from html.parser import HTMLParser
@@ -35,7 +36,7 @@ def work_dirs(tmp_path_factory: pytest.TempPathFactory, people: Path, straight: 
 def test_runs_are_listed_with_state_and_best_ap(work_dirs: Path) -> None:
     out, _ = sdpose("runs", work_dirs)
     lines = [line.split() for line in out.splitlines()]
-    head = "run state epoch best AP at last AP alarms s/iter hours"
+    head = "run state epoch best AP at last AP alarms s/iter time"
     assert lines[0] == head.split()
     assert [line[:3] for line in lines[1:]] == [["timid", "finished", "2/2"], ["usual", "finished", "2/2"]]
 
@@ -323,6 +324,84 @@ def test_a_run_that_failed_leaves_a_page_too(people: Path, tmp_path: Path) -> No
     page = Page(tmp_path / "work" / "report.html")
     assert "The run failed: " in page.text
     assert "non_finite" in page.text
+    # First what broke, how it ended, why and what to do; then the numbers.
+    parts = (
+        "NaN or Inf",
+        "The run failed: ",
+        "Cause, found by experiment: ",
+        "First thing to do: ",
+        "The run in numbers",
+    )
+    assert [page.text.index(part) for part in parts] == sorted(page.text.index(part) for part in parts)
+    assert "no checkpoint to make them with" in page.text
+    assert "CHECKPOINT" not in page.text
+    assert "00000000000000" not in page.text
+
+
+def test_a_run_that_finds_nobody_is_not_called_healthy(straight: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(straight, folder, symlinks=True)
+    (log,) = folder.glob("*.log.json")
+    rows = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    rows = [
+        row | {"AP": 0.0, "AP_low": 0.0, "AP_high": 0.0} if row.get("mode") == "val" else row for row in rows
+    ]
+    log.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    sdpose("report", folder)
+    text = Page(folder / "report.html").text
+    assert "Nothing usable yet: the score is 0 in every evaluation" in text
+    assert "Healthy" not in text
+    assert "First thing to do: Run the quick check" in text
+    assert "metric_zero, iteration " in text
+    # Killed, its log without a fault: the ending comes first.
+    (text_log,) = folder.glob("[0-9]*.log")
+    said = text_log.read_text(encoding="utf-8")
+    text_log.write_text(said.replace("run finished;", "run failed: out of memory;"), encoding="utf-8")
+    sdpose("report", folder)
+    text = Page(folder / "report.html").text
+    assert text.index("The run failed: out of memory") < text.index(
+        "What its log shows up to there: Nothing usable yet"
+    )
+
+
+def test_a_killed_run_is_told_how_to_go_on_and_its_alarms_are_translated(
+    straight: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "실험 하나" / "첫 run"
+    shutil.copytree(straight, folder, symlinks=True)
+    (text_log,) = folder.glob("[0-9]*.log")
+    said = text_log.read_text(encoding="utf-8")
+    text_log.write_text(said[: said.index(" - run finished")], encoding="utf-8")
+    spike = {
+        "kind": "loss_spike",
+        "severity": "warning",
+        "epoch": 1,
+        "iteration": 2,
+        "metric": "loss",
+        "value": 0.9,
+    }
+    spike |= {"evidence": {"current": 0.9, "recent_average": 0.1, "ratio": 9.0, "loss_spike_threshold": 2.0}}
+    spike |= {"message": "WARNING: Loss spike detected!", "causes": [], "actions": ["Wait"], "language": "en"}
+    (folder / "alerts.jsonl").write_text(json.dumps(spike) + "\n", encoding="utf-8")
+    (log,) = folder.glob("*.log.json")
+    head, *lines = log.read_text(encoding="utf-8").splitlines()
+    entry = json.loads(head)
+    head = json.dumps(entry | {"env_info": entry["env_info"] + "\nProcesses: 2"})
+    log.write_text("\n".join([head, *lines]) + "\n", encoding="utf-8")
+    for path in folder.glob("*.log*"):
+        os.utime(path, (0, 0))
+    sdpose("report", folder, "--lang", "ko")
+    text = Page(folder / "report.html").text
+    assert (
+        text.index("강제 종료되었거나 멈춰 있습니다")
+        < text.index("이어서 학습: sdpose train ")
+        < text.index("요약")
+    )
+    assert f"--resume-from '{folder}/latest.pth' --work-dir '{folder}'" in text
+    assert "Learning rate가 너무 높은지 확인" in text
+    assert "Wait" not in text
+    assert "조언은 로그와 설정에서 다시 만들었습니다" in text
+    assert "torchrun --nproc-per-node 2 -m sdpose.cli.main train " in text
 
 
 def test_a_page_that_cannot_be_written_changes_no_ending(people: Path, tmp_path: Path) -> None:

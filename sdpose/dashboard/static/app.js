@@ -5,7 +5,7 @@ import * as panels from "./panels.js";
 
 const WINDOWS = [1, 3, 5, 10, 25, 50, 100, 250, 1000, 5000];
 const at = (id) => document.getElementById(id);
-const state = { runs: new Map(), shown: null, overlaid: new Set(), range: null, version: new Map(), page: null, drawing: false, again: false, held: null };
+const state = { runs: new Map(), shown: null, overlaid: new Set(), range: null, version: new Map(), page: null, drawing: false, again: false, held: null, connected: null };
 
 function remember(key, value) { try { localStorage.setItem(`sdpose-watch-${key}`, value); } catch { /* a browser that keeps nothing */ } }
 function recall(key, otherwise) { try { return localStorage.getItem(`sdpose-watch-${key}`) ?? otherwise; } catch { return otherwise; } }
@@ -78,9 +78,13 @@ function show() {
   panels.checkpointTable(at("checkpoints"), page);
   panels.picture(at("picture-section"), at("picture"), page);
   at("config-details").hidden = !page.config;
-  at("config-name").textContent = page.config ?? say("no_config");
+  at("no-config").hidden = Boolean(page.config);
+  at("config-name").textContent = page.config ?? "";
   at("smoothing-value").textContent = at("smoothing").value === "0" ? say("none") : `${WINDOWS[at("smoothing").value]} ${say("records")}`;
-  const whole = [Math.min(...runs.map((run) => run.extent[0])), Math.max(...runs.map((run) => run.extent[1]))];
+  // Alerts may lie before the first record, and after the last: a run that broke in its first iterations.
+  const alerts = at("axis").value === "step" ? page.alert_cards.map((alert) => alert.iteration)
+    : page.epoch_length ? page.alert_cards.map((alert) => alert.iteration / page.epoch_length) : [];
+  const whole = [Math.min(...runs.map((run) => run.extent[0]), ...alerts), Math.max(...runs.map((run) => run.extent[1]), ...alerts)];
   if (whole[0] === whole[1]) { whole[0] -= 0.5; whole[1] += 0.5; }
   charts.draw(runs, { axis: at("axis").value, log: at("scale").value === "log", range: state.range ?? whole });
   if (at("table-details").open) numbers();
@@ -112,14 +116,20 @@ function choose(id) {
   state.overlaid.delete(id);
   at("main").setAttribute("aria-busy", "true");
   showList();
+  at("runs").querySelector(".shown")?.scrollIntoView({ block: "nearest" });
   differences();
   config();
   refresh();
 }
 
 function first() {
-  const runs = [...state.runs.values()];
-  return (runs.find((run) => run.state === "training") ?? runs.sort((a, b) => b.changed_at - a.changed_at)[0])?.id;
+  return panels.inOrder([...state.runs.values()])[0]?.id;
+}
+
+function connection(good) {
+  state.connected = good;
+  at("connection").textContent = good === null ? "" : say(good ? "connected" : "lost");
+  at("connection").className = good ? "good" : "bad";
 }
 
 function listen() {
@@ -127,8 +137,7 @@ function listen() {
   source.addEventListener("runs", (event) => {
     const changed = JSON.parse(event.data);
     for (const run of changed) state.runs.set(run.id, run);
-    at("connection").textContent = say("connected");
-    at("connection").className = "good";
+    connection(true);
     const wanted = location.hash.slice(1);
     if (!state.shown) choose(state.runs.has(wanted) ? wanted : first());
     else {
@@ -136,7 +145,7 @@ function listen() {
       if (changed.some((run) => run.id === state.shown || state.overlaid.has(run.id))) refresh();
     }
   });
-  source.onerror = () => { at("connection").textContent = say("lost"); at("connection").className = "bad"; };
+  source.onerror = () => connection(false);
 }
 
 function theme(value) {
@@ -145,7 +154,7 @@ function theme(value) {
   show();
 }
 
-at("language").addEventListener("change", (event) => { remember("language", event.target.value); speak(event.target.value); showList(); differences(); refresh(); });
+at("language").addEventListener("change", (event) => { remember("language", event.target.value); speak(event.target.value); connection(state.connected); showList(); differences(); refresh(); });
 at("theme").addEventListener("change", (event) => theme(event.target.value));
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", show);
 at("axis").addEventListener("change", () => { state.range = null; showRange(); refresh(); });

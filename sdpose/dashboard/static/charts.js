@@ -10,6 +10,19 @@ const HEIGHT = 240;
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const palette = () => Array.from({ length: 8 }, (_, index) => css(`--curve-${index}`));
 
+// The guide's lines, at their own places and at those of the score, so that both can be read at one place.
+function guideLines(first, axis, xs) {
+  const rows = first.guide.map((row) => ({ ...row, x: axis === "epoch" ? row.epoch : row.epoch * first.epoch_length }));
+  const inside = xs.filter((x) => x > rows[0].x && x < rows.at(-1).x);
+  const x = [...new Set([...rows.map((row) => row.x), ...inside])].sort((a, b) => a - b);
+  const at = (place, edge) => {
+    const next = rows.findIndex((row) => row.x >= place);
+    const [a, b] = [rows[Math.max(0, next - 1)], rows[next]];
+    return a === b ? b[edge] : a[edge] + (b[edge] - a[edge]) * (place - a.x) / (b.x - a.x);
+  };
+  return { x, high: x.map((place) => at(place, "high")), low: x.map((place) => at(place, "low")) };
+}
+
 // Columns over one common x, as uPlot wants them; each curve keeps its own points.
 function joined(curves) {
   if (!curves.length) return [[]];
@@ -34,17 +47,22 @@ function lines(group, runs, guideOn, axis) {
   for (const [order, run] of runs.entries()) {
     const prefix = runs.length > 1 ? `${run.page.name}: ` : "";
     const low = run.curves.find((c) => c.name === "AP_low"), high = run.curves.find((c) => c.name === "AP_high");
-    for (const curve of run.curves) {
+    // The sum first and broad: it lies under its terms, one of which may be all of it.
+    const inOrder = group === "loss" ? [...run.curves].sort((a, b) => (b.name === "loss") - (a.name === "loss")) : run.curves;
+    const terms = run.curves.filter((c) => run.page.catalogue.some((e) => e.name === c.name && e.mode === c.mode && e.group === group)).length;
+    for (const curve of inOrder) {
       const entry = run.page.catalogue.find((c) => c.name === curve.name && c.mode === curve.mode);
       if (!entry || entry.group !== group || !curve.x.length) continue;
       // With one run a curve has its colour; with several a run has its own and curves differ by their dashes.
       if (!slot.has(curve.name)) slot.set(curve.name, slot.size);
       const colour = colours[(runs.length > 1 ? order : number_) % colours.length];
-      const dash = runs.length > 1 ? DASHES[slot.get(curve.name) % DASHES.length] : [];
+      // More curves than colours: those of the second round are dashed.
+      const dash = DASHES[(runs.length > 1 ? slot.get(curve.name) : Math.floor(number_ / colours.length)) % DASHES.length];
+      const sum = group === "loss" && curve.name === "loss" && runs.length === 1 && terms > 1;
       const label = `${prefix}${curve.name}${curve.mode === "val" && group !== "score" ? " (val)" : ""}`;
       const secondary = group === "score" && curve.name !== run.page.score;
       found.push({ ...curve, label, colour, dash, faint: Boolean(curve.smooth), broken: curve.broken ?? [], hidden: secondary,
-        width: curve.smooth ? 1 : 1.75, points: curve.x.length < 60 });
+        width: curve.smooth ? 1 : sum ? 4 : 1.75, broad: sum, points: curve.x.length < 60 });
       if (curve.smooth) found.push({ x: curve.smooth_x, y: curve.smooth, label: `${label} ${say("smoothed")}`, colour, dash, width: 2, broken: [] });
       number_++;
       if (group === "score" && curve.name === "AP" && low && high) {
@@ -56,10 +74,10 @@ function lines(group, runs, guideOn, axis) {
   }
   const first = runs[0].page;
   if (group === "score" && found.some((c) => c.name === "AP") && first.guide.length && (axis === "epoch" || first.epoch_length)) {
-    const x = first.guide.map((row) => axis === "epoch" ? row.epoch : row.epoch * first.epoch_length);
+    const { x, high, low } = guideLines(first, axis, found.filter((c) => c.name === "AP").flatMap((c) => c.x));
     bands.push([found.length, found.length + 1, css("--guide")]);
-    found.push({ x, y: first.guide.map((row) => row.high), label: `${say("guide")} ↑`, colour: css("--guide"), dash: [6, 4], width: 1, broken: [], hidden: !guideOn });
-    found.push({ x, y: first.guide.map((row) => row.low), label: `${say("guide")} ↓`, colour: css("--guide"), dash: [6, 4], width: 1, broken: [], hidden: !guideOn });
+    found.push({ x, y: high, guide: true, label: `${say("guide")} ↑`, colour: css("--guide"), dash: [6, 4], width: 1, broken: [], hidden: !guideOn });
+    found.push({ x, y: low, guide: true, label: `${say("guide")} ↓`, colour: css("--guide"), dash: [6, 4], width: 1, broken: [], hidden: !guideOn });
   }
   return { found, bands };
 }
@@ -82,9 +100,10 @@ function marks(alerts, position, found) {
     ctx.setLineDash([]);
     ctx.fillStyle = css("--critical");
     ctx.font = `${11 * ratio}px sans-serif`;
+    ctx.textAlign = "center";
     for (const curve of found) for (const at of curve.broken) {
       const x = plot.valToPos(at, "x", true);
-      if (x >= bbox.left && x <= bbox.left + bbox.width) ctx.fillText("×", x - 3 * ratio, bbox.top + bbox.height - 2 * ratio);
+      if (x >= bbox.left && x <= bbox.left + bbox.width) ctx.fillText("×", x, bbox.top + bbox.height - 2 * ratio);
     }
     ctx.restore();
   }] } };
@@ -99,11 +118,21 @@ function summary(title, found) {
   return `${title}: ${parts.join("; ")}`;
 }
 
-// Without a pointer over the chart its legend tells the newest values.
-function idle(plot) {
+// Without a pointer over the chart its legend tells the newest values: those of the run, for the guide goes on behind it.
+function idle(plot, found) {
   if (plot.cursor.left >= 0 || !plot.root.isConnected) return;
   const last = plot.data[0].length - 1;
-  plot.setLegend({ idxs: plot.data.map((column, index) => index ? nearest(column, last, last) : last) }, false);
+  const ends = found.filter((curve) => !curve.guide && curve.x.length).map((curve) => curve.x.at(-1));
+  const newest = ends.length ? plot.data[0].lastIndexOf(Math.max(...ends)) : last;
+  plot.setLegend({ idxs: plot.data.map((column, index) => index ? nearest(column, newest, last) : newest) }, false);
+}
+
+// A value of the legend; where the newest of a curve is no number, that is what it stands at.
+function told(plot, value, curve, index) {
+  const at = plot.cursor.left >= 0 ? plot.data[0][plot.cursor.idxs?.[0] ?? index] : Infinity;
+  const broken = curve?.broken.findLast((x) => x <= at);
+  if (broken !== undefined && (value === null || value === undefined || broken > plot.data[0][index])) return say("no_number");
+  return number(value);
 }
 
 export class Charts {
@@ -152,7 +181,7 @@ export class Charts {
     held.plot.setScale("x", { min: range[0], max: range[1] });
     held.plot.redraw(true);
     // uPlot draws with the next microtask and empties the legend then.
-    setTimeout(() => idle(held.plot), 0);
+    setTimeout(() => idle(held.plot, held.live.found), 0);
   }
 
   make(group, title, found, bands, data, { isLog, axis, live }) {
@@ -167,17 +196,21 @@ export class Charts {
       width: Math.max(200, figure.clientWidth), height: HEIGHT,
       cursor: { drag: { x: true, y: false, setScale: false }, dataIdx: (u, s, i) => s === 0 ? i : nearest(u.data[s], i, 400), points: { size: 6 } },
       scales: { x: { time: false, range: () => live.range }, y: { distr: isLog ? 3 : 1,
-        range: (u, low, high) => low === null ? [isLog ? 1e-6 : 0, 1] : isLog ? uPlot.rangeLog(low, high, 10, false) : low === high ? [low - Math.abs(low || 1) * 0.1, high + Math.abs(high || 1) * 0.1] : uPlot.rangeNum(low, high, { min: { pad: 0.05, soft: low >= 0 && low < 0.5 * high ? 0 : low, mode: 1 }, max: { pad: 0.05 } }) } },
+        range: (u, low, high) => low === null ? [isLog ? 1e-6 : 0, 1] : isLog ? uPlot.rangeLog(low, high, 10, false) : low === 0 && high === 0 ? [0, 1] : low === high ? [low - Math.abs(low || 1) * 0.1, high + Math.abs(high || 1) * 0.1] : uPlot.rangeNum(low, high, { min: { pad: 0.05, soft: low >= 0 && low < 0.5 * high ? 0 : low, mode: 1 }, max: { pad: 0.05 } }) } },
       axes: [{ ...axes, values: (u, ticks) => ticks.map(short), size: 28 }, { ...axes, size: 58, values: (u, ticks) => ticks.map((t) => t === null ? "" : short(t)) }],
       series: [{ label: say(axis === "epoch" ? "epoch" : "iteration"), value: (u, v) => number(v) },
         ...found.map((curve) => ({
-          label: curve.label, stroke: curve.faint ? curve.colour + "55" : curve.colour, width: curve.width, dash: curve.dash, spanGaps: true,
+          label: curve.label, stroke: curve.faint ? curve.colour + "55" : curve.broad ? curve.colour + "88" : curve.colour, width: curve.width, dash: curve.dash, spanGaps: true,
           show: !(remembered.get(curve.label) ?? curve.hidden ?? false), points: { show: Boolean(curve.points), size: 5 },
-          value: (u, v) => number(v),
+          value: (u, v, at, index) => told(u, v, live.found[at - 1], index),
         }))],
       bands: bands.map(([high, low, colour]) => ({ series: [high + 1, low + 1], fill: colour + "26" })),
       plugins: [{ hooks: { draw: [(u) => marks(live.alerts, live.position, live.found).hooks.draw[0](u)],
-        ready: [idle], setLegend: [idle],
+        ready: [(u) => idle(u, live.found)], setLegend: [(u) => idle(u, live.found)],
+        setCursor: [(u) => {
+          const near = u.cursor.left < 0 ? [] : live.alerts.filter((alert) => Math.abs(u.valToPos(live.position(alert.iteration), "x") - u.cursor.left) < 6);
+          u.over.title = near.map((alert) => `${say(alert.severity)}: ${alert.kind} · ${say("iteration")} ${alert.iteration}`).join("\n");
+        }],
         setSelect: [(u) => {
           if (u.select.width < 5) return;
           this.onRange([u.posToVal(u.select.left, "x"), u.posToVal(u.select.left + u.select.width, "x")]);

@@ -12,16 +12,17 @@ export function short(value) {
   if (value === null || value === undefined) return "–";
   const size = Math.abs(value);
   if (value === 0) return "0";
+  if (size >= 1e9) return value.toPrecision(4).replace(/\.?0*e\+?/, "e");
   if (size >= 1e6) return `${Number((value / 1e6).toPrecision(4))} M`;
   if (size >= 1e4) return `${Number((value / 1e3).toPrecision(4))} k`;
   return size >= 1e-3 && size < 1e5 ? String(Number(value.toPrecision(4))) : value.toExponential(1).replace(".0e", "e");
 }
 export function duration(seconds) {
   const s = Math.max(0, Math.round(seconds));
-  if (s < 90) return `${s} s`;
-  if (s < 5400) return `${Math.round(s / 60)} min`;
-  if (s < 129600) return `${Math.round(s / 3600)} h`;
-  return `${Math.round(s / 86400)} d`;
+  if (s < 90) return `${s}${say("unit_s")}`;
+  if (s < 5400) return `${Math.round(s / 60)}${say("unit_min")}`;
+  if (s < 129600) return `${Math.round(s / 3600)}${say("unit_h")}`;
+  return `${Math.round(s / 86400)}${say("unit_d")}`;
 }
 export function instant(unixSeconds) {
   const at = new Date(unixSeconds * 1000);

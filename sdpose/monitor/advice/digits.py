@@ -6,10 +6,10 @@ import math
 
 
 def setting(value: float) -> str:
-    """Of a config: 1e-3, 5e-4, 0.02, 5.0, 64."""
-    if isinstance(value, int):
+    """Of a config: 1e-3, 5e-4, 0.02, 5.0, 64, 1e30."""
+    if isinstance(value, int) or not math.isfinite(value):
         return str(value)
-    if value != 0 and abs(value) < 0.01:
+    if value != 0 and not 0.01 <= abs(value) < 1e6:
         mantissa, exponent = f"{value:.3e}".split("e")
         return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
     return f"{value:.4g}" if value != int(value) else f"{value:.1f}"
@@ -35,6 +35,8 @@ def times(ratio: float | None) -> str:
 
 def score(value: float) -> str:
     """An AP as the guide writes it, 0.650; 0.0000 where it is zero."""
+    if abs(value) >= 1e6:
+        return f"{value:.3e}"
     return f"{value:.4f}" if abs(value) < 0.0005 else f"{value:.3f}"
 
 

@@ -51,12 +51,12 @@ def metric_zero(case: Case) -> Advice:
     evidence = case.evidence
     current = score(evidence.get("current", 0.0))
     lines = [case.say(AT_EPOCH, epoch=case.finding.epoch, metric=case.metric, current=current)]
-    if "num_evaluations" in evidence and "first_epoch" in evidence:
+    if evidence.get("num_evaluations", 1) > 1 and "first_epoch" in evidence:
         lines.append(
             case.say(
                 ALL_EVALUATIONS,
                 num_evaluations=evidence["num_evaluations"],
-                first_epoch=evidence["first_epoch"],
+                first_epoch=f"{evidence['first_epoch']:g}",
             )
         )
     too_low = case.facts.lr is not None and case.facts.lr < changes.FAR_TOO_LOW

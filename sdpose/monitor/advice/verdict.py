@@ -20,3 +20,23 @@ VERDICTS = {
     ),
     "spike": Phrase("a loss spike, recovered since", "Loss spike: 이후 회복됨"),
 }
+# Of a whole run, where its log shows no fault.
+RUN_VERDICTS = {
+    **VERDICTS,
+    "zero_score": Phrase(
+        "nothing usable yet: the score is 0 in every evaluation",
+        "아직 쓸 수 있는 결과 없음: 모든 평가에서 점수가 0",
+    ),
+    "too_short": Phrase(
+        "too short to judge: nothing wrong in the few records there are",
+        "판정하기에 너무 짧음: 적은 기록에서는 이상이 발견되지 않음",
+    ),
+    "alarmed": Phrase(
+        "look at the alarms: critical ones were raised while it trained",
+        "경고 확인 필요: 학습 중 심각한 경고가 발생함",
+    ),
+    "repaired": Phrase(
+        "repaired: critical alarms were raised, and a repair helped",
+        "복구됨: 심각한 경고가 있었으나 자동 복구가 효과를 봄",
+    ),
+}
