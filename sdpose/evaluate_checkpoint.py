@@ -85,7 +85,9 @@ def _evaluate_checkpoint(
     if world.is_main:
         for note in settings.notes:
             console.line(note)
-        console.line(f"evaluating {options.checkpoint}: {evaluator.describe()}")
+        if machine.warning:
+            console.line(f"WARNING: {machine.warning}")
+        console.line(f"evaluating {options.checkpoint}: {evaluator.describe()}; on {machine.describe()}")
     outcome = evaluator.run(model)
     if not world.is_main:
         return None

@@ -435,6 +435,8 @@ def _say_start(run: Run, facts: RunFacts, num_samples: int) -> None:
         *settings.notes,
     ):
         log.startup(line, shown=True)
+    if machine.warning:
+        log.warning(machine.warning)
 
 
 def out_of_memory_cure(settings: Settings, device: torch.device) -> str:

@@ -12,6 +12,9 @@ from sdpose.config.settings import Settings
 from sdpose.errors import SdposeError
 from sdpose.models import keep_freed_memory
 
+IMITATED_BF16 = "this CPU has no bf16 instructions: it imitates them and is slower than in float32"
+_BF16_INSTRUCTIONS = ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16")
+
 
 @dataclass(frozen=True)
 class Machine:
@@ -20,6 +23,16 @@ class Machine:
     device: torch.device
     bf16: bool
     channels_last: bool
+
+    @property
+    def imitates_bf16(self) -> bool:
+        """Whether bfloat16 was asked of a CPU that has no instructions for it."""
+        return self.bf16 and self.device.type == "cpu" and not cpu_computes_bf16()
+
+    @property
+    def warning(self) -> str | None:
+        """What the log says of a choice that does not suit the device, with its cure."""
+        return f"{IMITATED_BF16}; set runtime.precision=fp32" if self.imitates_bf16 else None
 
     def autocast(self) -> AbstractContextManager[Any]:
         """bfloat16 for what is safe in it; losses and batch norm statistics stay float32."""
@@ -43,8 +56,7 @@ def choose_machine(settings: Settings, device: torch.device, *, deterministic: b
     """What `settings.runtime` asks for on this device; `auto` is bf16 on GPUs that have it, float32 elsewhere."""
     runtime = settings.runtime
     on_gpu = device.type == "cuda"
-    has_bf16 = torch.cuda.is_bf16_supported() if on_gpu else True
-    if runtime.precision == "bf16" and not has_bf16:
+    if runtime.precision == "bf16" and not has_bf16(device):
         raise SdposeError(
             f"runtime.precision is 'bf16', which {device} cannot do; set runtime.precision=fp32"
         )
@@ -60,8 +72,23 @@ def choose_machine(settings: Settings, device: torch.device, *, deterministic: b
     else:
         keep_freed_memory()
     channels_last = runtime.channels_last if runtime.channels_last is not None else True
-    bf16 = runtime.precision == "bf16" or (runtime.precision == "auto" and on_gpu and has_bf16)
+    bf16 = runtime.precision == "bf16" or (runtime.precision == "auto" and on_gpu and has_bf16(device))
     return Machine(device, bf16=bf16, channels_last=channels_last)
+
+
+def has_bf16(device: torch.device) -> bool:
+    """Whether bfloat16 can be asked of the device at all; every CPU can at least imitate it."""
+    return torch.cuda.is_bf16_supported() if device.type == "cuda" else True
+
+
+def cpu_computes_bf16() -> bool:
+    """Whether this CPU multiplies bfloat16 in hardware: AVX512_BF16 or AMX on x86, BF16 on Arm."""
+    if not hasattr(
+        torch.cpu, "get_capabilities"
+    ):  # older than torch 2.13; every CPU with AMX has this one too
+        return bool(torch.cpu._is_avx512_bf16_supported())
+    capabilities = torch.cpu.get_capabilities()
+    return any(capabilities.get(name, False) for name in _BF16_INSTRUCTIONS)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

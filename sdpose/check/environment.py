@@ -15,6 +15,7 @@ from pathlib import Path
 
 import torch
 
+from sdpose.assemble.machine import IMITATED_BF16
 from sdpose.assemble.schedule import HOOKS, build_hooks
 from sdpose.check.line import CheckLine, listed
 from sdpose.check.preflight import Preflight
@@ -38,6 +39,8 @@ def ask(preflight: Preflight) -> Iterator[CheckLine]:
     names = {"sdpose": "sdpose", "Python": "Python", "PyTorch": "PyTorch", "opencv-python-headless": "OpenCV"}
     shown = [f"{name} {info[key].split()[0]}" for key, name in names.items() if key in info]
     yield CheckLine("environment", "pass", f"{', '.join(shown)}; {preflight.machine.describe()}")
+    if preflight.machine.imitates_bf16:
+        yield CheckLine("precision", "warn", IMITATED_BF16, "runtime.precision=fp32")
     yield _versions_line()
     yield from _hook_lines(preflight)
     yield _gpu_line(preflight)

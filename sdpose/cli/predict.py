@@ -39,6 +39,12 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--no-smooth", action="store_true", help="films: joints as the network finds them")
     parser.add_argument("--frames", type=int, metavar="N", help="films and cameras: stop after N frames")
     parser.add_argument("--no-flip-test", action="store_true", help="twice as fast, a little less exact")
+    parser.add_argument(
+        "--precision",
+        choices=("fp32", "bf16"),
+        default="fp32",
+        help="bf16: faster on GPUs and CPUs that have it, joints move by a fraction of a pixel (fp32)",
+    )
     parser.add_argument("--batch-size", type=int, default=32, metavar="N", help="persons at once (32)")
     parser.add_argument("--again", action="store_true", help="make anew what --out already has")
     add_device_option(parser)
@@ -59,6 +65,7 @@ def _predict(args: argparse.Namespace) -> int:
     # OpenCV and FFmpeg write pages to the terminal about a missing camera or a broken film; one line is ours.
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    from sdpose.assemble.machine import IMITATED_BF16
     from sdpose.cli.console import JobConsole
     from sdpose.errors import SdposeError
     from sdpose.predict.box_file import BoxFile
@@ -87,6 +94,7 @@ def _predict(args: argparse.Namespace) -> int:
         device=args.device,
         flip_test=False if args.no_flip_test else None,
         batch_size=args.batch_size,
+        precision=args.precision,
     )
     made_with = {
         "weights": file_identity(Path(args.weights)),
@@ -96,6 +104,7 @@ def _predict(args: argparse.Namespace) -> int:
         else "whole images",
         "box_thr": args.box_thr,
         "flip_test": predictor.flip_test,
+        "precision": args.precision,
         "track": not args.no_track,
         "smooth": not args.no_smooth,
         "frames": args.frames,
@@ -115,6 +124,8 @@ def _predict(args: argparse.Namespace) -> int:
     )
     with closing(journal), StopRequest() as stop, JobConsole() as console:
         console.line(f"{predictor.trained.source}; {len(media)} inputs")
+        if predictor.machine.imitates_bf16:
+            console.line(f"WARNING: {IMITATED_BF16}; leave --precision bf16 out")
         job = Job(
             predictor,
             journal,

@@ -10,13 +10,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol, get_args
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from sdpose.assemble.machine import Machine, has_bf16
 from sdpose.data.crop import Picture, cut_crop
 from sdpose.errors import SdposeError
 from sdpose.geometry import affine_matrix, box_to_center_scale, heatmap_to_image
@@ -26,6 +27,8 @@ from sdpose.predict.poses import Poses
 from sdpose.trained_model import TrainedModel, load_trained_model
 
 Image = NDArray[np.uint8]
+Precision = Literal["fp32", "bf16"]
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 _MAX_PIXELS_WAITING = 2**26
 
 
@@ -50,13 +53,16 @@ class Predictor:
         device: torch.device | str | None = None,
         flip_test: bool | None = None,
         batch_size: int = 32,
+        precision: Precision = "fp32",
         network: Network | None = None,
     ) -> None:
         """`weights`: a checkpoint, or a file that `sdpose export` wrote. `flip_test` None does as the model's config
-        says. `network` replaces the torch model of `weights`."""
+        says. `precision` bf16 is for checkpoints: faster where the hardware has it (`machine.imitates_bf16` says so
+        of a CPU), joints move by a fraction of a pixel. `network` replaces the torch model of `weights`."""
         if batch_size < 1:
             raise SdposeError(f"batch_size={batch_size}; expected at least 1")
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.machine = _machine(self.device, precision)
         if not isinstance(weights, TrainedModel) and Path(weights).suffix.lower() == ".onnx":
             if config is not None:
                 raise SdposeError(
@@ -71,7 +77,12 @@ class Predictor:
         self.trained = trained
         self.flip_test = trained.flip_test if flip_test is None else flip_test
         self.batch_size = batch_size
-        self._network = network or torch_network(trained, self.device)
+        if network is not None and precision != "fp32":
+            raise SdposeError(
+                f"precision={precision!r} is for checkpoints; {getattr(network, 'path', 'this network')} computes in "
+                "the numbers that it was exported with; leave precision out, or give the checkpoint"
+            )
+        self._network = network or torch_network(trained, self.device, self.machine)
         self._find: Callable[[Tensor], tuple[Tensor, Tensor]] = partial(
             find_joints, self._network, trained=trained, flip_test=self.flip_test
         )
@@ -168,16 +179,25 @@ def find_joints(
     return decode_heatmaps(heatmaps, post_process=trained.post_process, kernel=trained.kernel)
 
 
-def torch_network(trained: TrainedModel, device: torch.device) -> Network:
-    """The torch model itself, on a device."""
-    model = trained.model.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    normalize = trained.normalize.to(device)
+def torch_network(trained: TrainedModel, device: torch.device, machine: Machine | None = None) -> Network:
+    """The torch model itself, on a device; float32 unless `machine` says otherwise."""
+    machine = machine or Machine(device, bf16=False, channels_last=True)
+    model, normalize = machine.place(trained.model), trained.normalize.to(device)
 
     def forward(crops: Tensor) -> Tensor:
-        heatmaps: Tensor = model(normalize(crops))
-        return heatmaps
+        with machine.autocast():
+            heatmaps: Tensor = model(normalize(crops))
+        return heatmaps.float()
 
     return forward
+
+
+def _machine(device: torch.device, precision: Precision) -> Machine:
+    if precision not in PRECISIONS:
+        raise SdposeError(f"precision={precision!r}; expected {' or '.join(PRECISIONS)}")
+    if precision == "bf16" and not has_bf16(device):
+        raise SdposeError(f"precision='bf16' is what {device} cannot do; take fp32")
+    return Machine(device, bf16=precision == "bf16", channels_last=True)
 
 
 @dataclass(frozen=True)

@@ -136,6 +136,8 @@ def test_the_predictor_takes_a_file_as_it_takes_weights(
         np.testing.assert_allclose(found.keypoints[clear], expected.keypoints[clear], rtol=0, atol=0.05)
     with pytest.raises(SdposeError, match=r"flip test inside.*export it anew"):
         Predictor(tmp_path / "whole.onnx", device="cpu", flip_test=False)
+    with pytest.raises(SdposeError, match=r"plain.onnx computes in the numbers that it was exported with"):
+        Predictor(tmp_path / "plain.onnx", device="cpu", precision="bf16")
 
 
 def test_files_that_are_none_of_ours_are_named(plain_file: bytes, tmp_path: Path) -> None:

@@ -6,9 +6,11 @@ import copy
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from sdpose.models import SDPoseLoss, create_model, pose_accuracy, total_loss
 from sdpose.models.hrnet import Stage
+from sdpose.models.transformer import attend
 
 IMAGES = torch.randn(2, 3, 256, 192, generator=torch.Generator().manual_seed(0))
 
@@ -61,3 +63,16 @@ def test_bf16_autocast_keeps_losses_in_float32() -> None:
     for name, value in terms.items():
         assert value.dtype == torch.float32
         assert value.item() == pytest.approx(plain[name].item(), rel=0.05)
+
+
+def test_bf16_training_attends_in_float32_on_a_cpu() -> None:
+    generator = torch.Generator().manual_seed(0)
+    query, key, value = (torch.randn(2, 4, 33, 24, generator=generator).bfloat16() for _ in range(3))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert attend(query, key, value).dtype == torch.bfloat16
+        found = attend(query.requires_grad_(), key, value)
+    exact = F.scaled_dot_product_attention(query.float(), key.float(), value.float())
+    assert torch.equal(found, exact)
+    found.sum().backward()
+    assert query.grad is not None
+    assert query.grad.dtype == torch.bfloat16

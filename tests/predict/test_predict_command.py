@@ -11,6 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from sdpose.cli.main import main
 from sdpose.data.synthetic import make_dataset
@@ -70,6 +71,39 @@ def test_a_second_time_only_what_is_missing_is_done(
     assert predict(*words, "--no-flip-test") == 2
     assert "--again" in capsys.readouterr().err
     assert predict(*words, "--no-flip-test", "--again") == 0
+
+
+def test_bf16_finds_the_same_joints_and_is_another_setting(
+    people: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    boxes = people / "annotations" / "person_keypoints_val2017.json"
+    found = {}
+    for precision in ("fp32", "bf16"):
+        words = (people / "val2017", "--boxes", boxes, "--no-draw", "--precision", precision)
+        assert predict(*words, "--out", tmp_path / precision) == 0
+        results = json.loads((tmp_path / precision / "predictions.json").read_text(encoding="utf-8"))
+        found[precision] = np.array([entry["keypoints"] for entry in results]).reshape(-1, 17, 3)
+    seen = found["fp32"][..., 2] > 0.2
+    distance = np.linalg.norm(found["bf16"][..., :2] - found["fp32"][..., :2], axis=2)[seen]
+    assert 0 < np.median(distance) < 0.5
+    capsys.readouterr()
+    assert predict(*words[:-1], "fp32", "--out", tmp_path / "bf16") == 2
+    assert "made with precision='bf16', now it is 'fp32'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("has_instructions", [True, False])
+def test_bf16_on_a_cpu_without_it_is_told(
+    people: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    has_instructions: bool,
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": has_instructions})
+    image = next((people / "val2017").iterdir())
+    assert predict(image, "--no-draw", "--precision", "bf16", "--out", tmp_path) == 0
+    told = "WARNING: this CPU has no bf16 instructions" in capsys.readouterr().out
+    assert told is not has_instructions
 
 
 def test_bad_files_are_named_and_passed_over(

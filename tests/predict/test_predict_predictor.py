@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from sdpose.data.synthetic import make_dataset
 from sdpose.errors import SdposeError
 from sdpose.predict import Predictor
+from sdpose.trained_model import load_trained_model
 
 DEMO = Path(__file__).parents[2] / "sdpose" / "weights" / "sdpose_demo.pth"
 Scene = tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32]]
@@ -67,6 +68,23 @@ def test_company_changes_nothing(scenes: list[Scene], predictor: Predictor) -> N
         alone = predictor(image, boxes)
         np.testing.assert_allclose(alone.keypoints, poses.keypoints, atol=0.05)
         np.testing.assert_array_equal(alone.boxes_xywh, poses.boxes_xywh)
+
+
+def test_bf16_gives_float32_poses_and_leaves_the_weights_alone(scenes: list[Scene]) -> None:
+    trained = load_trained_model(DEMO)
+    image, boxes, _ = scenes[0]
+    poses = Predictor(trained, device="cpu", precision="bf16")(image, boxes)
+    assert (poses.keypoints.dtype, poses.scores.dtype) == (np.float32, np.float32)
+    exact = Predictor(trained, device="cpu")(image, boxes)
+    assert np.abs(poses.keypoints - exact.keypoints).max() > 0
+    assert {parameter.dtype for parameter in trained.model.parameters()} == {torch.float32}
+
+
+def test_unknown_precisions_and_bf16_for_another_network_are_refused() -> None:
+    with pytest.raises(SdposeError, match="precision='fp16'; expected fp32 or bf16"):
+        Predictor(DEMO, device="cpu", precision="fp16")  # type: ignore[arg-type]
+    with pytest.raises(SdposeError, match="is for checkpoints; this network computes in the numbers"):
+        Predictor(DEMO, device="cpu", precision="bf16", network=lambda crops: crops)
 
 
 def test_no_boxes_mean_the_whole_image_and_none_means_nobody(
