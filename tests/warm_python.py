@@ -95,7 +95,10 @@ class Started:
         return int(LENGTH.unpack(receive(self._socket, LENGTH.size))[0])
 
 
-def begin(words: Sequence[object], *, cold: bool = False, **options: Any) -> Started | subprocess.Popen[bytes]:
+Process = Started | subprocess.Popen[bytes]
+
+
+def begin(words: Sequence[object], *, cold: bool = False, **options: Any) -> Process:
     """A process, warm where that is possible and not unwanted; options as those of `Started`."""
     words = [str(word) for word in words]
     return (subprocess.Popen if cold or not starts_warm(words, options["env"]) else Started)(words, **options)
@@ -128,7 +131,10 @@ def starts_warm(words: Sequence[object], env: Mapping[str, str]) -> bool:
 
 
 def python_words(words: Sequence[str], env: Mapping[str, str]) -> list[str]:
-    """What follows `python`: a script or `-m MODULE`, and arguments. Raises ValueError for other commands."""
+    """What follows `python`: a script, `-m MODULE` or `-c CODE`, and arguments.
+
+    Raises ValueError for other commands, and for an environment that is read while Python starts.
+    """
     if env.get("OMP_NUM_THREADS") != "1":
         raise ValueError("OMP_NUM_THREADS is read at import, and was 1")
     program = shutil.which(words[0], path=env.get("PATH"))
@@ -138,8 +144,8 @@ def python_words(words: Sequence[str], env: Mapping[str, str]) -> list[str]:
         return [program, *words[1:]]
     if not Path(program).name.startswith("python") or not words[1:]:
         raise ValueError(f"{words[0]} is no python with a script")
-    if words[1].startswith("-") and words[1] != "-m":
-        raise ValueError(f"python {words[1]}: only scripts and -m start warm")
+    if words[1].startswith("-") and (words[1] not in ("-m", "-c") or len(words) < 3):
+        raise ValueError(f"python {words[1]}: only scripts, -m and -c start warm")
     return list(words[1:])
 
 
@@ -159,7 +165,7 @@ def write_door(folder: Path) -> Path:
     path = folder / "python"
     # Isolated and without site-packages: such a Python starts in 10 ms.
     path.write_text(
-        f"#!/bin/sh\nexec {sys.executable} -ISE {Path(__file__).resolve()} {sys.executable} \"$@\"\n"
+        f'#!/bin/sh\nexec {sys.executable} -ISE {Path(__file__).resolve()} {sys.executable} "$@"\n'
     )
     path.chmod(0o755)
     return path

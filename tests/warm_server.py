@@ -1,7 +1,7 @@
 """The process that `warm_python.py` asks: it imports what `sdpose` needs, once, and then forks for each start.
 
-`python warm_server.py LISTENER LIFELINE`: numbers of two open files, a listening socket and the end of a pipe. It imports
-with the first request, ends when the pipe closes, and nothing that it started outlives it.
+`python warm_server.py LISTENER LIFELINE`: numbers of two open files, a listening socket and the end of a pipe. It
+imports with the first request, ends when the pipe closes, and nothing that it started outlives it.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def import_everything() -> None:
             importlib.import_module(found.name)
     for name in LATE:
         importlib.import_module(name)
-    threads = os.listdir("/proc/self/task")
+    threads = list(Path("/proc/self/task").iterdir())
     assert len(threads) == 1, f"importing started {len(threads) - 1} threads, which a fork would lack"
     # What is there stays there: no fork looks through it for garbage, so its pages stay shared.
     gc.collect()
@@ -159,16 +159,18 @@ def become(request: Request) -> None:
     sys.stdout = text_file(1, "w", write_through=unbuffered)
     sys.stderr = text_file(2, "w", errors="backslashreplace", line_buffering=True)
     importlib.import_module("numpy").random.seed()
-    by_module = request.words[0] == "-m"
-    words = request.words[1:] if by_module else request.words
-    sys.argv = list(words)
-    sys.path[0] = request.cwd if by_module else str(Path(words[0]).resolve().parent)
+    kind, *words = request.words if request.words[0] in ("-m", "-c") else ("script", *request.words)
     sys.path[1:1] = [path for path in request.env.get("PYTHONPATH", "").split(os.pathsep) if path]
     try:
-        if by_module:
+        if kind == "-m":
+            sys.argv, sys.path[0] = words, request.cwd
             sys.modules.pop(words[0], None)  # it is run anew, as `__main__`
             runpy.run_module(words[0], run_name="__main__", alter_sys=True)
+        elif kind == "-c":
+            sys.argv, sys.path[0] = ["-c", *words[1:]], ""
+            exec(compile(words[0], "<string>", "exec"), {"__name__": "__main__"})
         else:
+            sys.argv, sys.path[0] = words, str(Path(words[0]).resolve().parent)
             runpy.run_path(words[0], run_name="__main__")
     except SystemExit as ended:
         if ended.code is None or isinstance(ended.code, int):

@@ -36,8 +36,8 @@ def straight_config(tmp_path_factory: pytest.TempPathFactory, people: Path) -> P
 
 @pytest.fixture(scope="session")
 def straight_ended(straight_config: Path) -> Ended:
-    """How `python tools/train.py CONFIG --seed 1` ended."""
-    return python("tools/train.py", straight_config, "--seed", "1")
+    """How `python tools/train.py CONFIG --seed 1` ended, the door and the start as a person has them."""
+    return python("tools/train.py", straight_config, "--seed", "1", cold=True)
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -137,6 +138,18 @@ def type_in(*words: object, cwd: Path = REPOSITORY, cold: bool = False, **variab
 def python(*words: object, cold: bool = False, **variables: str) -> Ended:
     """`python WORDS`, in the repository."""
     return type_in(sys.executable, *words, cold=cold, **variables)
+
+
+def two_processes(script: str, *words: object, folder: Path, cold: bool = False, **variables: str) -> Ended:
+    """`bash tools/SCRIPT WORDS`, where torchrun and what it starts are cold or warm; `folder` is for this."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        variables["PORT"] = str(probe.getsockname()[1])
+    if not cold:
+        door = str(warm_python.write_door(folder))
+        # The second is torchrun's name for the Python of its processes.
+        variables |= {"PYTHON": door, "PYTHON_EXEC": door}
+    return type_in("bash", f"tools/{script}", *words, **variables)
 
 
 def train_until(
