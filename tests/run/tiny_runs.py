@@ -19,6 +19,7 @@ from typing import Any
 import torch
 import warm_python
 
+from sdpose.data.synthetic import make_dataset
 from sdpose.training.checkpoint import load_checkpoint
 from sdpose.verify import NOT_COMPARED, checkpoint_differences, log_differences
 
@@ -107,6 +108,13 @@ def write_config(folder: Path, data_root: Path, *, name: str = "tiny.py", extra:
     text = CONFIG.format(base=base, data_root=str(data_root), work_dir=str(folder / "work"))
     path.write_text(text + extra, encoding="utf-8")
     return path
+
+
+def draw_people(folder: Path) -> None:
+    """24 training and 8 validation pictures with 55 and 24 people."""
+    make_dataset(
+        folder, num_train_images=24, num_val_images=8, image_size_wh=(128, 128), seed=3, num_workers=0
+    )
 
 
 @dataclass(frozen=True)
