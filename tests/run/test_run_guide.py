@@ -36,7 +36,7 @@ Best AP: \d\.\d{4}
 
 
 def test_quick_check_ends_with_a_verdict(config: Path) -> None:
-    ended = python("tools/quick_check.py", config, "--iterations", "3")
+    ended = python("tools/quick_check.py", config, "--iterations", "3", cold=True)
     assert (ended.code, ended.err) == (0, ""), ended
     assert "forward pass" in ended.out
     for number in (1, 2, 3):
@@ -164,6 +164,6 @@ def test_launch_scripts_without_arguments_say_how_they_are_used(script: str) -> 
 
 
 def test_commands_work_from_anywhere(tmp_path: Path, config: Path) -> None:
-    ended = type_in("python", REPOSITORY / "tools" / "train.py", "--help", cwd=tmp_path)
+    ended = type_in("python", REPOSITORY / "tools" / "train.py", "--help", cwd=tmp_path, cold=True)
     assert ended.code == 0, ended
     assert "--resume-from" in ended.out

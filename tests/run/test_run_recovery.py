@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import math
 import signal
-import socket
 from pathlib import Path
 from typing import Any
 
 import planted
 import pytest
 import torch
-from tiny_runs import differences, json_log, log_text, python, train_until, type_in, weights_of
+from tiny_runs import differences, json_log, log_text, python, train_until, two_processes, weights_of
 
 from sdpose.assemble.data import EpochBatches
 from sdpose.cli.main import main
@@ -262,9 +261,6 @@ def test_two_processes_repair_alike(
     work_dir, fingerprints = tmp_path / "two", tmp_path / "fingerprints"
     fingerprints.mkdir()
     import_planted(config)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
     words = [
         "--seed",
         "1",
@@ -276,11 +272,10 @@ def test_two_processes_repair_alike(
         "data.samples_per_gpu=2",
     ]
     environment = {
-        "PORT": port,
         "SDPOSE_PLANT": json.dumps(faults),
         "SDPOSE_FINGERPRINTS": str(fingerprints),
     }
-    ended = type_in("bash", "tools/dist_train.sh", config, 2, *words, **environment)
+    ended = two_processes("dist_train.sh", config, 2, *words, folder=tmp_path, **environment)
     assert ended.code == 0, ended
     assert [line["step"] for line in repairs(work_dir) if line["outcome"] == "made"] == made
     assert outcomes(work_dir)[-1] == ("helped", made[-1])
