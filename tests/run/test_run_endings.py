@@ -5,7 +5,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import pty
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_runs import Ended, json_log, log_text, one_error, python
+from tiny_runs import REPOSITORY, Ended, environment, json_log, log_text, one_error, python
 
 import sdpose.evaluate
 from sdpose.cli.main import main
