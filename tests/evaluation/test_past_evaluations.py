@@ -184,3 +184,13 @@ def test_only_the_last_and_the_best_stay_in_memory(tmp_path: Path, evaluations: 
     assert at_hand == [2, 4]
     shutil.rmtree(tmp_path / "evaluations")
     assert past.judge(5, evaluations[4]).notes == ()
+
+
+def test_what_another_runs_folder_has_of_later_epochs_is_not_taken_over(
+    tmp_path: Path, evaluations: list[Evaluation]
+) -> None:
+    judged(PastEvaluations(tmp_path / "first" / "evaluations"), evaluations)
+    past = PastEvaluations(tmp_path / "second" / "evaluations")
+    past.go_on(2, tmp_path / "first")
+    later = past.judge(5, evaluations[4])
+    assert later.details["compared_with"] == {"previous": 2, "best": 2}

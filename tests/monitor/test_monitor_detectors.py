@@ -302,3 +302,22 @@ def test_parameters_are_checked_in_the_constructor(make: Callable[[], Detector],
 
 def _fields(record: Record) -> dict[str, Any]:
     return {name: getattr(record, name) for name in Record.__dataclass_fields__}
+
+
+@pytest.mark.parametrize(("lr", "factor", "num"), [(0.1, 3.0, 1), (0.2, 3.0, 0), (0.2, 12.0, 1)])
+def test_a_loss_may_jump_with_a_raised_learning_rate_but_not_tenfold(
+    lr: float, factor: float, num: int
+) -> None:
+    records = [train(i, 1.0, lr=0.1) for i in range(1, 21)] + [train(21, factor, lr=lr)]
+    assert len(findings(LossSpike(check_interval=1), records)) == num
+
+
+@pytest.mark.parametrize(("spread", "num"), [(0.01, 1), (0.6, 0)])
+def test_a_jump_no_larger_than_those_before_is_no_spike(spread: float, num: int) -> None:
+    rng = random.Random(0)
+    levels = [math.exp(rng.gauss(0, spread)) for _ in range(30)]
+    records = losses([*levels, 3.5 * sum(levels[-5:]) / 5])
+    assert (
+        len([found for found in findings(LossSpike(check_interval=1), records) if found.iteration == 31])
+        == num
+    )

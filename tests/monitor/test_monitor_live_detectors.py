@@ -441,6 +441,15 @@ def test_slowness_becomes_a_warning_when_half_an_hour_is_lost() -> None:
     assert found[1].iteration == pytest.approx(500 + 1800 / 3 / 0.9, abs=60)
 
 
+def test_what_is_slow_for_long_does_not_become_the_measure() -> None:
+    seconds = [1.0] * 500 + [4.0] * 4500
+    found = findings(ThroughputDrop(lost_s=9000.0), series({"time": seconds}))
+    assert [(finding.severity, finding.evidence["level"]) for finding in found] == [
+        ("info", 1.0),
+        ("warning", 1.0),
+    ]
+
+
 def test_a_resumed_process_has_its_own_speed() -> None:
     before = ThroughputDrop()
     findings(before, series({"time": [0.3] * 500}))

@@ -226,7 +226,9 @@ def test_a_fault_that_lasts_is_said_once_and_counted() -> None:
     said = [cooldown.sift([finding(iteration)]) for iteration in (10, 50, 109, 110)]
     assert [len(each) for each in said] == [1, 0, 0, 1]
     assert said[-1][0].evidence == {"held_back": 2}
-    assert cooldown.sift([finding(120, "critical"), finding(121, kind="divergence")]) != []
+    graver, other = finding(120, "critical"), finding(121, kind="divergence")
+    assert cooldown.sift([graver, other]) == [graver, other]
+    assert cooldown.sift([finding(122)]) == []
 
 
 @pytest.mark.parametrize(
@@ -240,3 +242,9 @@ def test_a_fault_that_lasts_is_said_once_and_counted() -> None:
 )
 def test_a_short_run_is_looked_at_more_often(facts: RunFacts, interval: int) -> None:
     assert interval_for(facts, 50) == interval
+
+
+@pytest.mark.parametrize(("lr_at_the_end", "kinds"), [(1e-3, ["plateau"]), (1e-4, [])])
+def test_a_step_of_the_learning_rate_ends_a_plateau(lr_at_the_end: float, kinds: list[str]) -> None:
+    records = [val(epoch, 0.5, lr=1e-3 if epoch < 6 else lr_at_the_end) for epoch in range(1, 9)]
+    assert [found.kind for found in findings(Plateau(num_evaluations=3), records)] == kinds

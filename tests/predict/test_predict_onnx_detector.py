@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from sdpose.cli.main import main
 from sdpose.errors import SdposeError
+from sdpose.predict.detector_layouts import tell_layout
 from sdpose.predict.onnx_detector import OnnxDetector
 
 onnx = pytest.importorskip("onnx", reason="detectors need onnx and onnxruntime")
@@ -348,3 +349,19 @@ def test_predict_draws_and_writes_what_a_detector_finds(
     (tmp_path / "bad.onnx").write_bytes(b"no model")
     assert main([*words, "--again", "--detector", str(tmp_path / "bad.onnx")]) == 2
     assert "bad.onnx is no ONNX model that onnxruntime can load" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("shape", "name"),
+    [
+        ((1, 84, 8400), "YOLO"),
+        ((1, 84, 8500), "YOLO"),  # four strides, as the P6 models have
+        ((1, 25500, 85), "YOLOv5"),
+        ((1, 84, 8401), None),
+    ],
+)
+def test_layouts_are_told_by_the_cells_of_three_strides_or_four(
+    shape: tuple[int, ...], name: str | None
+) -> None:
+    layout = tell_layout([np.zeros(shape, np.float32)], (640, 640), image_is_sliced=False, task="detect")
+    assert (None if layout is None else layout.name) == name

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from sdpose.predict.one_euro import OneEuroFilter
 from sdpose.predict.poses import Poses
 from sdpose.predict.smoothing import PoseSmoothing
-from sdpose.predict.tracking import PoseTracker
+from sdpose.predict.tracking import PoseTracker, joint_boxes
 from sdpose.skeleton import COCO17
 
 FRAME_S = 1 / 30
@@ -51,6 +54,47 @@ def test_who_was_away_for_long_gets_a_new_number() -> None:
     for _ in range(3):
         tracker.update(people(), FRAME_S)
     assert ids(tracker.update(people((0, 0)), FRAME_S)) == [2]
+
+
+def test_two_people_never_share_a_number() -> None:
+    tracker = PoseTracker(smooth=False)
+    tracker.update(people((0, 0)), FRAME_S)
+    assert ids(tracker.update(people((6, 0), (2, 0)), FRAME_S)) == [2, 1]
+
+
+def test_who_was_away_is_smoothed_over_the_whole_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    elapsed: list[float] = []
+
+    def note(self: Any, joints: Any, scores: Any, elapsed_s: float, *, size: float) -> Any:
+        elapsed.append(elapsed_s)
+        return joints
+
+    monkeypatch.setattr(PoseSmoothing, "__call__", note)
+    tracker = PoseTracker()
+    for places in ([(0, 0)], [(0, 0)], [], [], [(0, 0)], [(0, 0)]):
+        tracker.update(people(*places), 0.5)
+    assert elapsed == [0.5, 0.5, 1.5, 0.5]
+
+
+@pytest.mark.parametrize(("num_found", "is_given_box"), [(0, True), (3, True), (4, False)])
+def test_a_box_is_drawn_around_joints_where_enough_were_found(num_found: int, is_given_box: bool) -> None:
+    one = people((10, 20))
+    one.scores[0, num_found:] = 0.1
+    (box,) = joint_boxes(one, 0.2)
+    found = one.keypoints[0, :num_found]
+    around = [*found.min(0), *np.ptp(found, axis=0)] if num_found else []
+    np.testing.assert_allclose(box, one.boxes_xywh[0] if is_given_box else around, rtol=1e-5)
+
+
+def test_a_joint_that_was_guessed_does_not_pull_the_person_along() -> None:
+    joints, scores = np.zeros((17, 2)), np.ones(17)
+    scores[9] = 0.0
+    smooth = PoseSmoothing()
+    smooth(joints, scores, FRAME_S, size=60.0)
+    jumped = joints.copy()
+    jumped[9] = 1000.0
+    others = np.delete(smooth(jumped, scores, FRAME_S, size=60.0), 9, axis=0)
+    assert np.abs(others).max() < 0.01
 
 
 def smoothed(joints: NDArray[np.float64]) -> NDArray[np.float64]:

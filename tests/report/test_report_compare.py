@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from sdpose.evaluation.bootstrap import Interval
+from sdpose.monitor.readers.run_config import differences, flat
 from sdpose.report.compare import ComparedRun
 from sdpose.report.run_summary import RunSummary
 
@@ -30,3 +31,12 @@ def test_without_a_change_the_reason_is_said() -> None:
     summary = RunSummary(path=Path("run"), state="finished")
     run = ComparedRun(summary=summary, evaluation=None, interval=None, change=None, note="never evaluated")
     assert run.sentence == "never evaluated"
+
+
+def test_where_a_run_lies_and_what_it_is_called_is_no_difference() -> None:
+    ours = {"work_dir": "a", "date": "1024", "optimizer": {"lr": 0.1, "type": "Adam"}, "hooks": [{"x": 1}]}
+    theirs = {"work_dir": "b", "optimizer": {"lr": 0.2, "type": "Adam"}, "hooks": [{"x": 1, "y": (1, 2)}]}
+    assert differences([flat(ours), flat(theirs)]) == [
+        ("optimizer.lr", ["0.1", "0.2"]),
+        ("hooks.0.y", [None, "(1, 2)"]),
+    ]
