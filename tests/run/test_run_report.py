@@ -404,6 +404,15 @@ def test_a_killed_run_is_told_how_to_go_on_and_its_alarms_are_translated(
     assert "torchrun --nproc-per-node 2 -m sdpose.cli.main train " in text
 
 
+def test_a_file_that_cannot_be_read_is_one_line(straight: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(straight, folder, symlinks=True)
+    (folder / "alerts.jsonl").unlink(missing_ok=True)
+    (folder / "alerts.jsonl").mkdir()
+    error = one_error(type_in("sdpose", "report", folder))
+    assert "alerts.jsonl: is a directory; make it readable, or ask who owns it" in error
+
+
 def test_a_page_that_cannot_be_written_changes_no_ending(people: Path, tmp_path: Path) -> None:
     config = write_config(tmp_path, people)
     (tmp_path / "work" / "report.html").mkdir(parents=True)
