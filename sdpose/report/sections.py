@@ -22,8 +22,8 @@ from sdpose.report.worst_samples import worst_images, worst_samples
 
 Say: TypeAlias = Callable[..., str]
 # Verdicts by which no curve broke.
-_QUIET = ("healthy", "zero_score", "too_short", "alarmed", "repaired")
-_MIXED = ("spike", "too_short", "alarmed", "repaired")
+_QUIET = ("healthy", "zero_score", "too_short", "alarmed", "repaired", "warned")
+_MIXED = ("spike", "too_short", "alarmed", "repaired", "warned")
 
 
 def document(run: RunFolder, *, language: str) -> Document:
