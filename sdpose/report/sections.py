@@ -95,10 +95,9 @@ def _what_first(run: RunFolder, words: Say) -> list[Block]:
         actions = explained[-1].get("actions") or ()
         blocks: list[Block] = [Paragraph(words("cause_found", cause=str(explained[-1]["verdict"])))]
     else:
-        alarms = [
-            alert for alert in (*run.alerts, *run.found) if alert.severity == "critical" and alert.actions
-        ]
-        actions = alarms[0].actions if alarms else ()
+        alarms = [alert for alert in (*run.alerts, *run.found) if alert.severity != "info" and alert.actions]
+        gravest = min(alarms, key=lambda alert: alert.severity != "critical", default=None)
+        actions = gravest.actions if gravest is not None else ()
         blocks = []
     return [*blocks, Paragraph(words("first_action", action=str(actions[0])))] if actions else blocks
 

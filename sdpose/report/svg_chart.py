@@ -143,7 +143,8 @@ class _Scale:
         ticks = [factor * 10.0**decade for decade in decades for factor in steps]
         ticks = [tick for tick in ticks if self.low <= math.log10(tick) <= self.high]
         if len(ticks) < 2:
-            ticks = [10**value for value in (self.low, (self.low + self.high) / 2, self.high)]
+            # Within less than a decade a scale of equal steps reads better.
+            ticks = [tick for tick in _round_numbers(10**self.low, 10**self.high) if tick > 0]
         thin = max(1, -(-len(ticks) // 7))
         return [(tick, _short(tick)) for tick in ticks[::thin]]
 

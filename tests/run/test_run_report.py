@@ -398,6 +398,7 @@ def test_a_killed_run_is_told_how_to_go_on_and_its_alarms_are_translated(
         < text.index("요약")
     )
     assert f"--resume-from '{folder}/latest.pth' --work-dir '{folder}'" in text
+    assert "먼저 할 일: " in text
     assert "Learning rate가 너무 높은지 확인" in text
     assert "Wait" not in text
     assert "조언은 로그와 설정에서 다시 만들었습니다" in text
