@@ -15,7 +15,7 @@ _SIGNS = ("heatmap_peak", "heatmap_max", "heatmap_flat", "kpt_token_std", "vis_t
 
 
 def charts(run: RunFolder, words: Callable[..., str]) -> list[Block]:
-    """Losses, AP, learning rate, gradient norm, heatmaps and tokens, time; those that the log has."""
+    """Losses, AP, learning rate, gradient norm, heatmaps and tokens, time, memory; those that the log has."""
     if run.log is None:
         return [Paragraph(words("no_curves"), "note")]
     log, marks = run.log, marks_of(run)
@@ -30,6 +30,7 @@ def charts(run: RunFolder, words: Callable[..., str]) -> list[Block]:
         ("grad_norm", _lines(log, ["grad_norm"]), True),
         ("health", _lines(log, _SIGNS), False),
         ("time", _lines(log, ["time", "data_time"]), True),
+        ("memory", _lines(log, ["memory"]), False),
     ]
     drawn = [(name, lines, logarithmic) for name, lines, logarithmic in named if lines]
     # All over the same iterations: what happened at one place stands at one place.

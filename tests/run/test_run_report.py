@@ -352,7 +352,7 @@ def test_a_run_that_finds_nobody_is_not_called_healthy(straight: Path, tmp_path:
     assert "Nothing usable yet: the score is 0 in every evaluation" in text
     assert "Healthy" not in text
     assert "First thing to do: Run the quick check" in text
-    assert "metric_zero, iteration " in text
+    assert "Critical: metric_zero, iteration " in text
     # Killed, its log without a fault: the ending comes first.
     (text_log,) = folder.glob("[0-9]*.log")
     said = text_log.read_text(encoding="utf-8")

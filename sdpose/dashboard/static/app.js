@@ -166,6 +166,7 @@ for (const id of ["from", "to"]) at(id).addEventListener("change", () => {
   const extent = state.held?.[0].extent ?? [0, 1];
   const range = [low ?? extent[0], high ?? extent[1]];
   state.range = range[0] < range[1] ? range : null;
+  if (!state.range) showRange();
   refresh();
 });
 at("table-details").addEventListener("toggle", () => at("table-details").open && numbers());
