@@ -417,3 +417,16 @@ def test_what_trains_stands_first_in_the_list_and_is_shown(
     page = open_page(served(tmp_path))
     assert page.inner_text("#run-head h2") == "b"
     assert page.locator("#runs strong").all_inner_texts() == ["b", "c", "a"]
+
+
+def test_the_list_scrolls_to_the_run_that_is_shown_and_the_page_does_not(
+    tmp_path: Path, served: Callable[..., str], open_page: Callable[..., Any]
+) -> None:
+    for number in range(8):
+        write_run(tmp_path / f"run_{number}")
+    page = open_page(f"{served(tmp_path)}/#{run_id(tmp_path / 'run_7')}", height=400)
+    wait_until(page, lambda: page.locator("nav").evaluate("(nav) => nav.scrollTop") > 0)
+    assert page.evaluate("() => scrollY") == 0
+    box = page.locator("#runs .shown").bounding_box()
+    assert box["y"] >= 0
+    assert box["y"] + box["height"] <= 400
