@@ -105,7 +105,9 @@ def _what_first(run: RunFolder, words: Say) -> list[Block]:
 def _numbers(run: RunFolder, words: Say) -> list[tuple[str, str]]:
     summary, unknown = run.summary, words("not_known")
     of = f"/{summary.total_epochs}" if summary.total_epochs else ""
-    best = last = words("not_evaluated")
+    # Another trainer's log may know another score.
+    evaluated = run.log is not None and any(series.mode == "val" for series in run.log.series)
+    best = last = unknown if evaluated else words("not_evaluated")
     if summary.last_ap is not None:
         last = f"{summary.last_ap:.3f}"
     if summary.best_ap is not None:

@@ -59,6 +59,7 @@ WORDS = {
     ),
     # Curves
     "losses": Phrase("Loss and its terms (logarithmic)", "Loss와 각 항 (로그 스케일)"),
+    "score": Phrase("Score of evaluations", "평가 점수"),
     "ap": Phrase("AP with its 95 % interval", "AP와 95 % 구간"),
     "lr": Phrase("Learning rate", "Learning rate"),
     "grad_norm": Phrase(
@@ -180,8 +181,8 @@ WORDS = {
         "{checkpoint} --work-dir {folder} 실행 후 sdpose report {folder}.",
     ),
     "no_checkpoint": Phrase(
-        "No predictions are kept here, and no checkpoint to make them with: the run was not evaluated.",
-        "보관된 예측도, 예측을 만들 체크포인트도 없습니다: 평가가 없었습니다.",
+        "No predictions are kept here, and no checkpoint to make them with.",
+        "보관된 예측도, 예측을 만들 체크포인트도 없습니다.",
     ),
     "no_annotations": Phrase(
         "No pictures: {path} is not there (a path in the config counts from where the command is started).",
