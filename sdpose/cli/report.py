@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,8 @@ def run(args: argparse.Namespace) -> int:
         raise SdposeError(f"--out {out} is a folder; name the file to be written")
     if args.out is not None and not out.absolute().parent.is_dir():
         raise SdposeError(f"--out {out}: there is no folder {out.parent}; make it first")
+    if not os.access(out.absolute().parent, os.W_OK) and args.work_dir.is_dir():
+        raise SdposeError(f"{out}: the folder may not be written; name another place with --out FILE")
     write_report(args.work_dir, out, language=choose_language(args.lang), markdown=args.md)
     print(out)
     return 0

@@ -109,7 +109,11 @@ class OwnLog:
         """What is there so far; raises nothing, and has no series where nothing is."""
         train, val = self._sample or (self._train, self._val)
         train_steps, val_steps, length = self._steps(train, val)
-        notes = []
+        notes = [
+            f"{tail.path.name} cannot be read: {tail.refused}"
+            for tail in self._tails.values()
+            if tail.refused
+        ]
         if self._num_skipped:
             notes.append(f"{counted(self._num_skipped, 'damaged line')} left out")
         if self._num_redone:

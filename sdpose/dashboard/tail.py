@@ -20,6 +20,8 @@ class FileTail:
         """Of the file when it was last looked at; 0 where there is none."""
         self.missing = False
         self.restarted = False
+        self.refused = ""
+        """Why it cannot be read, where the system says so."""
         self._offset = 0
         self._identity: tuple[int, int] | None = None
         self._stamp: int | None = None
@@ -65,9 +67,10 @@ class FileTail:
                     if not more:
                         break
                     data += more
-        except OSError:
-            self.missing = True
+        except OSError as error:
+            self.missing, self.refused = True, error.strerror or str(error)
             return b""
+        self.refused = ""
         end = data.rfind(b"\n") + 1
         if end == 0 and len(data) >= _LONGEST_LINE:
             end = len(data)

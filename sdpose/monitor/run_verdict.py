@@ -13,7 +13,7 @@ from sdpose.monitor.judge import FEW_POINTS, Verdict
 from sdpose.monitor.log_roles import assign_roles
 from sdpose.monitor.readers import TrainingLog
 
-RunVerdict = Verdict | Literal["zero_score", "too_short", "alarmed", "repaired"]
+RunVerdict = Verdict | Literal["zero_score", "too_short", "alarmed", "repaired", "warned"]
 # 0.00 as people read it: nobody is found.
 NOTHING = 0.005
 
@@ -34,7 +34,9 @@ def run_verdict(verdict: Verdict, log: TrainingLog, alerts: Sequence[Alert]) -> 
     loss = roles.train_loss or roles.val_loss
     evaluated = roles.score is not None and roles.score.mode == "val"
     short = not evaluated and (loss is None or len(loss.values) < FEW_POINTS)
-    return "too_short" if short else "healthy"
+    if short:
+        return "too_short"
+    return "warned" if any(_warns(alert) for alert in alerts) else "healthy"
 
 
 def zero_score(log: TrainingLog) -> Finding | None:
@@ -64,6 +66,11 @@ def zero_score(log: TrainingLog) -> Finding | None:
         },
         time=0.0,
     )
+
+
+def _warns(alert: Alert) -> bool:
+    # That a repair is made is no fault of its own.
+    return alert.severity == "warning" and alert.kind != "recovery"
 
 
 def unrepaired(alerts: Sequence[Alert]) -> list[Alert]:

@@ -32,7 +32,9 @@ def alarms(run: RunFolder, words: Say) -> list[Block]:
 
 def _card(alerts: list[Alert], live: bool, run: RunFolder, words: Say) -> Card:
     alert = alerts[0]
-    title = words("alarm_title", kind=alert.kind, iteration=alert.iteration, epoch=alert.epoch)
+    severity = _gravest(alerts)
+    place = {"iteration": alert.iteration, "epoch": alert.epoch}
+    title = words("alarm_title", severity=_named(severity, words), kind=alert.kind, **place)
     blocks: list[Block] = [Paragraph(alert.message)]
     if alert.causes:
         blocks.append(Points(alert.causes, words("causes"), ordered=True))
@@ -45,11 +47,16 @@ def _card(alerts: list[Alert], live: bool, run: RunFolder, words: Say) -> Card:
     remade = live and (alert.kind, alert.iteration) in run.remade
     seen = words("seen_live" if live else "seen_after") + (f" {words('remade')}" if remade else "")
     blocks.append(Paragraph(seen, "note"))
-    return Card(title, _gravest(alerts), blocks)
+    return Card(title, severity, blocks)
 
 
 def _gravest(alerts: list[Alert]) -> Severity:
     return max((alert.severity for alert in alerts), key=GRAVITY.__getitem__)
+
+
+def _named(severity: str, words: Say) -> str:
+    """In words, for who does not see the colour."""
+    return words(f"severity.{severity}") if severity in GRAVITY else severity
 
 
 def repairs(run: RunFolder, words: Say) -> list[Block]:
@@ -74,8 +81,8 @@ def _incident(
     run: RunFolder, name: str, facts: Mapping[str, Any], found: Mapping[str, Any], words: Say
 ) -> Card:
     kind, iteration = facts.get("kind", name), facts.get("iteration", "?")
-    title = words("incident_title", kind=kind, iteration=iteration)
     severity = str(facts.get("severity", "critical"))
+    title = words("incident_title", severity=_named(severity, words), kind=kind, iteration=iteration)
     if not found:
         folder = shlex.quote(str(run.summary.path))
         return Card(title, severity, [Paragraph(words("not_explained", folder=folder))])
@@ -94,3 +101,7 @@ def _incident(
     if ruled_out:
         blocks.append(Points(ruled_out, words("ruled_out")))
     return Card(title, severity, blocks)
+
+
+def _gravest(alerts: list[Alert]) -> Severity:
+    return max((alert.severity for alert in alerts), key=GRAVITY.__getitem__)

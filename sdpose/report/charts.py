@@ -6,7 +6,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from sdpose.monitor.log_roles import assign_roles
 from sdpose.monitor.readers import Series, TrainingLog
+from sdpose.monitor.roles import words_of
 from sdpose.report.blocks import Block, Chart, Line, Mark, Paragraph
 from sdpose.report.run_folder import RunFolder
 
@@ -15,21 +17,23 @@ _SIGNS = ("heatmap_peak", "heatmap_max", "heatmap_flat", "kpt_token_std", "vis_t
 
 
 def charts(run: RunFolder, words: Callable[..., str]) -> list[Block]:
-    """Losses, AP, learning rate, gradient norm, heatmaps and tokens, time; those that the log has."""
+    """Losses, AP, learning rate, gradient norm, heatmaps and tokens, time, memory; those that the log has."""
     if run.log is None:
         return [Paragraph(words("no_curves"), "note")]
     log, marks = run.log, marks_of(run)
-    losses = [each for each in log.series if each.mode == "train" and each.name.endswith("loss")]
+    losses = [each for each in log.series if each.mode == "train" and "loss" in words_of(each.name)]
     # The sum first: it has the first colour.
     losses.sort(key=lambda each: each.name != "loss")
+    score = _score(log)
     named = [
         ("losses", [_line(each) for each in losses[:_MOST_TERMS]], True),
-        ("ap", _score(log), False),
+        ("ap" if score and score[0].low is not None else "score", score, False),
         ("acc_pose", _lines(log, ["acc_pose"]), False),
         ("lr", _lines(log, ["lr"]), False),
         ("grad_norm", _lines(log, ["grad_norm"]), True),
         ("health", _lines(log, _SIGNS), False),
         ("time", _lines(log, ["time", "data_time"]), True),
+        ("memory", _lines(log, ["memory"]), False),
     ]
     drawn = [(name, lines, logarithmic) for name, lines, logarithmic in named if lines]
     # All over the same iterations: what happened at one place stands at one place.
@@ -53,8 +57,8 @@ def marks_of(run: RunFolder) -> list[Mark]:
 
 
 def _score(log: TrainingLog) -> list[Line]:
-    found = _find(log, "AP", "val")
-    if found is None:
+    found = _find(log, "AP", "val") or assign_roles(log.series).score
+    if found is None or found.mode != "val":
         return []
     low, high = _find(log, "AP_low", "val"), _find(log, "AP_high", "val")
     known = low is not None and high is not None and len(low.values) == len(high.values) == len(found.values)

@@ -68,8 +68,8 @@ def _block(block: Block) -> list[str]:
             return [_text(caption), f"{fence}\n{text.rstrip()}\n{fence}"]
         case Picture(_, caption, _):
             return [_text(caption)]
-        case Card(title, severity, inner):
-            return [f"### {_text(title)} ({_text(severity)})", *_blocks(inner)]
+        case Card(title, _, inner):
+            return [f"### {_text(title)}", *_blocks(inner)]
         case Chart():
             return _chart(block)
 

@@ -75,7 +75,17 @@ class RunFolder:
 
 
 def read_run_folder(path: Path, *, language: str) -> RunFolder:
-    """Everything. Raises SdposeError for a folder that holds no run."""
+    """Everything. Raises SdposeError for a folder that holds no run, and where one of its files may not be read."""
+    try:
+        return _read(path, language)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise SdposeError(
+            f"{error.filename or path}: {reason}; make it readable, or ask who owns it"
+        ) from error
+
+
+def _read(path: Path, language: str) -> RunFolder:
     summary = summarize(path)
     notes: list[str] = []
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -63,6 +64,9 @@ def summarize(path: Path) -> RunSummary:
     """What the folder of a run tells. Raises SdposeError for a folder without a log."""
     if not list(path.glob("*.log.json")):
         raise SdposeError(f"{path}: holds no run (no <time>.log.json in it)")
+    closed = [each for each in (*path.glob("*.log.json"), path / "alerts.jsonl") if _is_closed(each)]
+    if closed:
+        return RunSummary(path=path, state="empty", why=f"{closed[0].name} cannot be read: permission denied")
     try:
         log = read_log(path)
     except UnreadableLog:
@@ -90,6 +94,10 @@ def summarize(path: Path) -> RunSummary:
         energy=_energy(log),
         num_alerts=dict(Counter(alert.severity for alert in alerts)),
     )
+
+
+def _is_closed(path: Path) -> bool:
+    return path.exists() and not os.access(path, os.R_OK)
 
 
 def duration(seconds: float | None) -> str:

@@ -22,8 +22,8 @@ from sdpose.report.worst_samples import worst_images, worst_samples
 
 Say: TypeAlias = Callable[..., str]
 # Verdicts by which no curve broke.
-_QUIET = ("healthy", "zero_score", "too_short", "alarmed", "repaired")
-_MIXED = ("spike", "too_short", "alarmed", "repaired")
+_QUIET = ("healthy", "zero_score", "too_short", "alarmed", "repaired", "warned")
+_MIXED = ("spike", "too_short", "alarmed", "repaired", "warned")
 
 
 def document(run: RunFolder, *, language: str) -> Document:
@@ -95,10 +95,9 @@ def _what_first(run: RunFolder, words: Say) -> list[Block]:
         actions = explained[-1].get("actions") or ()
         blocks: list[Block] = [Paragraph(words("cause_found", cause=str(explained[-1]["verdict"])))]
     else:
-        alarms = [
-            alert for alert in (*run.alerts, *run.found) if alert.severity == "critical" and alert.actions
-        ]
-        actions = alarms[0].actions if alarms else ()
+        alarms = [alert for alert in (*run.alerts, *run.found) if alert.severity != "info" and alert.actions]
+        gravest = min(alarms, key=lambda alert: alert.severity != "critical", default=None)
+        actions = gravest.actions if gravest is not None else ()
         blocks = []
     return [*blocks, Paragraph(words("first_action", action=str(actions[0])))] if actions else blocks
 
@@ -106,7 +105,9 @@ def _what_first(run: RunFolder, words: Say) -> list[Block]:
 def _numbers(run: RunFolder, words: Say) -> list[tuple[str, str]]:
     summary, unknown = run.summary, words("not_known")
     of = f"/{summary.total_epochs}" if summary.total_epochs else ""
-    best = last = words("not_evaluated")
+    # Another trainer's log may know another score.
+    evaluated = run.log is not None and any(series.mode == "val" for series in run.log.series)
+    best = last = unknown if evaluated else words("not_evaluated")
     if summary.last_ap is not None:
         last = f"{summary.last_ap:.3f}"
     if summary.best_ap is not None:

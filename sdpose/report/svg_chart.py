@@ -43,8 +43,12 @@ def svg_chart(chart: Chart, number: int, language: str = "en") -> str:
         parts.append(f'<line class="grid" x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
         parts.append(f'<text class="tick" x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{label}</text>')
     for value, label in scale.x_ticks():
+        x, anchor = scale.x(value), "middle"
+        if x > WIDTH - _RIGHT - 20:
+            # The last one would be cut by the edge.
+            x, anchor = WIDTH - 1, "end"
         parts.append(
-            f'<text class="tick" x="{scale.x(value):.1f}" y="{HEIGHT - 26}" text-anchor="middle">{label}</text>'
+            f'<text class="tick" x="{x:.1f}" y="{HEIGHT - 26}" text-anchor="{anchor}">{label}</text>'
         )
     middle = (_LEFT + WIDTH - _RIGHT) / 2
     parts.append(f'<text class="tick" x="{middle}" y="{HEIGHT - 5}" text-anchor="middle">iteration</text>')
@@ -143,7 +147,8 @@ class _Scale:
         ticks = [factor * 10.0**decade for decade in decades for factor in steps]
         ticks = [tick for tick in ticks if self.low <= math.log10(tick) <= self.high]
         if len(ticks) < 2:
-            ticks = [10**value for value in (self.low, (self.low + self.high) / 2, self.high)]
+            # Within less than a decade a scale of equal steps reads better.
+            ticks = [tick for tick in _round_numbers(10**self.low, 10**self.high) if tick > 0]
         thin = max(1, -(-len(ticks) // 7))
         return [(tick, _short(tick)) for tick in ticks[::thin]]
 

@@ -48,7 +48,7 @@ WORDS = {
     "not_known": Phrase("not known", "알 수 없음"),
     "at_epoch": Phrase("{ap} at epoch {epoch}", "{ap} (epoch {epoch})"),
     "raised": Phrase("alarms while training", "학습 중 경고"),
-    "num_raised": Phrase("{critical} critical, {warning} warnings", "심각 {critical}, 경고 {warning}"),
+    "num_raised": Phrase("{critical} critical, {warning} warnings", "심각 {critical}, 주의 {warning}"),
     "num_repairs": Phrase("{made} made, {helped} helped", "{made}회 실행, {helped}회 효과"),
     "cause_found": Phrase("Cause, found by experiment: {cause}", "실험으로 찾은 원인: {cause}"),
     "first_action": Phrase("First thing to do: {action}", "먼저 할 일: {action}"),
@@ -59,6 +59,7 @@ WORDS = {
     ),
     # Curves
     "losses": Phrase("Loss and its terms (logarithmic)", "Loss와 각 항 (로그 스케일)"),
+    "score": Phrase("Score of evaluations", "평가 점수"),
     "ap": Phrase("AP with its 95 % interval", "AP와 95 % 구간"),
     "lr": Phrase("Learning rate", "Learning rate"),
     "grad_norm": Phrase(
@@ -75,6 +76,7 @@ WORDS = {
         "{name}: 처음 {first}, 마지막 {last}, 최저 {low}, 최고 {high}",
     ),
     "marks": Phrase("alarms at iterations {steps}", "경고가 있는 iteration: {steps}"),
+    "memory": Phrase("Memory (MiB)", "메모리 (MiB)"),
     "no_curves": Phrase(
         "Nothing was logged, so there is nothing to draw.", "로그가 없어 그릴 것이 없습니다."
     ),
@@ -90,7 +92,8 @@ WORDS = {
     ),
     "resume": Phrase("To go on where it was: {command}", "이어서 학습: {command}"),
     "alarm_title": Phrase(
-        "{kind}, iteration {iteration}, epoch {epoch}", "{kind}, iteration {iteration}, epoch {epoch}"
+        "{severity}: {kind}, iteration {iteration}, epoch {epoch}",
+        "{severity}: {kind}, iteration {iteration}, epoch {epoch}",
     ),
     # Repairs and incidents
     "repair": Phrase("repair", "복구"),
@@ -98,7 +101,12 @@ WORDS = {
     "outcome": Phrase("outcome", "결과"),
     "no_repairs": Phrase("No repair was made.", "복구가 없었습니다."),
     "no_incidents": Phrase("No incident was kept.", "보관된 사건이 없습니다."),
-    "incident_title": Phrase("{kind} at iteration {iteration}", "{kind}, iteration {iteration}"),
+    "incident_title": Phrase(
+        "{severity}: {kind} at iteration {iteration}", "{severity}: {kind}, iteration {iteration}"
+    ),
+    "severity.critical": Phrase("Critical", "심각"),
+    "severity.warning": Phrase("Warning", "주의"),
+    "severity.info": Phrase("Note", "정보"),
     "not_explained": Phrase(
         "No experiments were made. To find the cause: sdpose explain {folder}",
         "원인 분석 실험이 없었습니다. 원인 찾기: sdpose explain {folder}",
@@ -173,8 +181,8 @@ WORDS = {
         "{checkpoint} --work-dir {folder} 실행 후 sdpose report {folder}.",
     ),
     "no_checkpoint": Phrase(
-        "No predictions are kept here, and no checkpoint to make them with: the run was not evaluated.",
-        "보관된 예측도, 예측을 만들 체크포인트도 없습니다: 평가가 없었습니다.",
+        "No predictions are kept here, and no checkpoint to make them with.",
+        "보관된 예측도, 예측을 만들 체크포인트도 없습니다.",
     ),
     "no_annotations": Phrase(
         "No pictures: {path} is not there (a path in the config counts from where the command is started).",

@@ -126,7 +126,7 @@ def test_the_numbers_on_the_page_are_those_of_the_log(
     assert 0.6 < float(score["guide's expectation ↑"]) < 0.73
     facts = page.inner_text("#run-head")
     assert "3 of 6" in facts and "0.600 (at epoch 3)" in facts
-    assert "Verdict\nhealthy" in facts
+    assert "Verdict\nsee the warnings" in facts
 
 
 def test_a_new_record_is_on_the_page_within_two_seconds(
@@ -378,7 +378,10 @@ def test_who_reads_an_alert_is_not_disturbed_by_new_records(
     assert page.evaluate("() => document.activeElement.tagName") == "SUMMARY"
     with (run / "alerts.jsonl").open("a", encoding="utf-8") as file:
         file.write(json.dumps(ALERT | {"iteration": 35, "epoch": 4}) + "\n")
-    wait_until(page, lambda: page.locator("#alerts article").count() == 2)
+    # One card for all of a kind: a run of weeks has many.
+    wait_until(page, lambda: "loss_spike · epoch 4, iteration 35" in page.inner_text("#alerts h3"))
+    assert "also at iterations 15" in page.inner_text("#alerts")
+    assert page.locator("#alerts article").count() == 1
     assert page.evaluate("() => document.activeElement.tagName") == "SUMMARY"
     assert page.locator("#alerts details[open]").count() == 1
 
@@ -414,3 +417,16 @@ def test_what_trains_stands_first_in_the_list_and_is_shown(
     page = open_page(served(tmp_path))
     assert page.inner_text("#run-head h2") == "b"
     assert page.locator("#runs strong").all_inner_texts() == ["b", "c", "a"]
+
+
+def test_the_list_scrolls_to_the_run_that_is_shown_and_the_page_does_not(
+    tmp_path: Path, served: Callable[..., str], open_page: Callable[..., Any]
+) -> None:
+    for number in range(8):
+        write_run(tmp_path / f"run_{number}")
+    page = open_page(f"{served(tmp_path)}/#{run_id(tmp_path / 'run_7')}", height=400)
+    wait_until(page, lambda: page.locator("nav").evaluate("(nav) => nav.scrollTop") > 0)
+    assert page.evaluate("() => scrollY") == 0
+    box = page.locator("#runs .shown").bounding_box()
+    assert box["y"] >= 0
+    assert box["y"] + box["height"] <= 400

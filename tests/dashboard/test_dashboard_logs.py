@@ -76,6 +76,15 @@ def test_damaged_lines_are_left_out_and_said(tmp_path: Path) -> None:
     assert log.log().notes == ("2 damaged lines left out",)
 
 
+def test_a_log_that_cannot_be_read_says_so_and_the_others_are_shown(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", [train(1, 5, loss=0.5)])
+    # Reading it is refused, also for root.
+    (run / "20270101_000000.log.json").mkdir()
+    log = OwnLog(run)
+    assert read(log)["train", "loss"] == [0.5]
+    assert log.log().notes == ("20270101_000000.log.json cannot be read: Is a directory",)
+
+
 def test_what_a_repair_or_a_resume_does_again_replaces_what_stood_there(tmp_path: Path) -> None:
     rows = [train(1, 5), train(1, 10), val(1, 0.1), train(2, 5), train(1, 10, loss=0.25), val(1, 0.2)]
     run = write_run(tmp_path / "run", rows)

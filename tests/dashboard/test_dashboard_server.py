@@ -69,7 +69,7 @@ def test_the_list_tells_how_each_run_is(client: TestClient, tmp_path: Path) -> N
         "iteration": 30,
         "best": 0.6,
     }
-    assert run["verdict"] == "healthy"
+    assert run["verdict"] == "warned"
     assert run["alerts"] == {"critical": 0, "warning": 1, "info": 0}
 
 

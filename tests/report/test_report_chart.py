@@ -90,3 +90,24 @@ def test_a_chart_is_told_in_words_and_its_marks_are_named() -> None:
 )
 def test_sparklines(values: list[float], letters: str) -> None:
     assert sparkline(np.array(values)) == letters
+
+
+def test_the_last_place_on_the_axis_is_not_cut_and_a_score_has_no_scale_below_zero() -> None:
+    svg = svg_chart(Chart("ends", [line([0.0, 0.0], [10, 1500])]), 1)
+    ends = re.findall(r'<text class="tick" x="([\d.]+)" y="[\d.]+" text-anchor="end">1,500</text>', svg)
+    assert [float(x) for x in ends] == [WIDTH - 1]
+    assert "-0." not in svg
+
+
+def test_all_charts_of_a_run_can_lie_over_the_same_iterations() -> None:
+    chart = Chart("late", [line([1.0, 2.0], [50, 60])], [Mark(2, "first", "critical")], first=2, last=100)
+    svg = svg_chart(chart, 1)
+    mark = float(svg.split("first")[1].split('x1="')[1].split('"')[0])
+    (x0, _), (x1, _) = places(svg)
+    assert mark < x0 < x1 < WIDTH - 100
+
+
+def test_numbers_beside_an_axis_are_short() -> None:
+    svg = svg_chart(Chart("lr", [line([4.9e28, 5.1e28])]), 1)
+    assert "5e28" in svg
+    assert "e+" not in svg.split("</desc>")[1]

@@ -352,7 +352,7 @@ def test_a_run_that_finds_nobody_is_not_called_healthy(straight: Path, tmp_path:
     assert "Nothing usable yet: the score is 0 in every evaluation" in text
     assert "Healthy" not in text
     assert "First thing to do: Run the quick check" in text
-    assert "metric_zero, iteration " in text
+    assert "Critical: metric_zero, iteration " in text
     # Killed, its log without a fault: the ending comes first.
     (text_log,) = folder.glob("[0-9]*.log")
     said = text_log.read_text(encoding="utf-8")
@@ -398,10 +398,20 @@ def test_a_killed_run_is_told_how_to_go_on_and_its_alarms_are_translated(
         < text.index("요약")
     )
     assert f"--resume-from '{folder}/latest.pth' --work-dir '{folder}'" in text
+    assert "먼저 할 일: " in text
     assert "Learning rate가 너무 높은지 확인" in text
     assert "Wait" not in text
     assert "조언은 로그와 설정에서 다시 만들었습니다" in text
     assert "torchrun --nproc-per-node 2 -m sdpose.cli.main train " in text
+
+
+def test_a_file_that_cannot_be_read_is_one_line(straight: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(straight, folder, symlinks=True)
+    (folder / "alerts.jsonl").unlink(missing_ok=True)
+    (folder / "alerts.jsonl").mkdir()
+    error = one_error(type_in("sdpose", "report", folder))
+    assert "alerts.jsonl: is a directory; make it readable, or ask who owns it" in error
 
 
 def test_a_page_that_cannot_be_written_changes_no_ending(people: Path, tmp_path: Path) -> None:

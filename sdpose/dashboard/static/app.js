@@ -109,6 +109,15 @@ async function config() {
   at("config").textContent = await answer.text();
 }
 
+// The list scrolls to the run that is shown, the page does not.
+function bringIntoList() {
+  const item = at("runs").querySelector(".shown"), list = item?.closest("nav");
+  if (!item) return;
+  const [inner, outer] = [item.getBoundingClientRect(), list.getBoundingClientRect()];
+  const below = inner.bottom - Math.min(outer.bottom, innerHeight), above = inner.top - Math.max(outer.top, 0);
+  if (below > 0) list.scrollTop += below + 8; else if (above < 0) list.scrollTop += above - 8;
+}
+
 function choose(id) {
   if (!state.runs.has(id)) return;
   if (id !== state.shown) { state.range = null; showRange(); at("config").textContent = ""; }
@@ -116,7 +125,7 @@ function choose(id) {
   state.overlaid.delete(id);
   at("main").setAttribute("aria-busy", "true");
   showList();
-  at("runs").querySelector(".shown")?.scrollIntoView({ block: "nearest" });
+  bringIntoList();
   differences();
   config();
   refresh();
@@ -166,6 +175,7 @@ for (const id of ["from", "to"]) at(id).addEventListener("change", () => {
   const extent = state.held?.[0].extent ?? [0, 1];
   const range = [low ?? extent[0], high ?? extent[1]];
   state.range = range[0] < range[1] ? range : null;
+  if (!state.range) showRange();
   refresh();
 });
 at("table-details").addEventListener("toggle", () => at("table-details").open && numbers());

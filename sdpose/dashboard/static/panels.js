@@ -4,7 +4,7 @@ import { currentLanguage, say } from "./words.js";
 
 const fraction = (value) => value === null || value === undefined ? "–" : value.toFixed(3);
 
-const QUIET = ["spike", "too_short", "alarmed", "repaired"];
+const QUIET = ["spike", "too_short", "alarmed", "repaired", "warned"];
 const tone = (run) => !run.verdict ? "" : run.verdict === "healthy" ? "good"
   : QUIET.includes(run.verdict) || run.verdict === "zero_score" && run.state === "training" ? "warn" : "bad";
 
@@ -43,7 +43,7 @@ function progress(run) {
 
 function counts(run) {
   const parts = ["critical", "warning"].filter((severity) => run.alerts[severity]).map((severity) =>
-    element("span", { class: `count ${severity}` }, `${run.alerts[severity]} ${say(severity)}`));
+    element("span", { class: `count ${severity}` }, `${run.alerts[severity]} ${say(run.alerts[severity] === 1 ? severity : `${severity}_many`)}`));
   return element("span", { class: "counts" }, ...parts);
 }
 
@@ -80,6 +80,21 @@ export function runHead(host, page) {
 }
 
 const chosen = new Map();
+const RANK = { critical: 0, warning: 1, info: 2 };
+const MOST_PLACES = 12;
+
+// One card of a kind, for its newest of the gravest; the others are named by their iterations.
+function gathered(alerts) {
+  const groups = new Map();
+  for (const alert of alerts) {
+    const key = `${alert.kind} ${alert.metric}`;
+    groups.set(key, [...(groups.get(key) ?? []), alert]);
+  }
+  return [...groups.values()].map((group) => {
+    const [first, ...others] = [...group].sort((a, b) => RANK[a.severity] - RANK[b.severity] || b.iteration - a.iteration);
+    return { ...first, also: others.map((alert) => alert.iteration).sort((a, b) => a - b) };
+  }).sort((a, b) => RANK[a.severity] - RANK[b.severity] || a.iteration - b.iteration);
+}
 
 export function alertCards(host, page) {
   if (!isNew(host, page.id, page.alert_cards)) return;
@@ -88,11 +103,10 @@ export function alertCards(host, page) {
     // What somebody opened or closed stays so.
     if (node.open !== (node.dataset.begun === "true")) chosen.set(`${node.dataset.run} ${node.dataset.key}`, node.open);
   }
-  const rank = { critical: 0, warning: 1, info: 2 };
-  const cards = [...page.alert_cards].sort((a, b) => rank[a.severity] - rank[b.severity] || a.iteration - b.iteration);
+  const cards = gathered(page.alert_cards);
   if (!cards.length) { host.replaceChildren(element("p", { class: "hint" }, say("no_alerts"))); return; }
   host.replaceChildren(...cards.map((alert, index) => {
-    const key = `${alert.kind} ${alert.iteration}`;
+    const key = `${alert.kind} ${alert.metric}`;
     const list = (title, entries) => entries.length ? [element("h4", {}, title), element("ul", {}, ...entries.map((entry) => element("li", {}, entry)))] : [];
     const source = [say(alert.source === "run" ? "by_run" : "by_log")];
     if (alert.remade) source.push(say("remade"));
@@ -109,6 +123,7 @@ export function alertCards(host, page) {
     return element("article", { class: `alert ${alert.severity}`, lang: alert.language },
       element("h3", {}, element("span", { class: `count ${alert.severity}` }, say(alert.severity)), ` ${alert.kind} · ${say("epoch")} ${alert.epoch}, ${say("iteration")} ${alert.iteration}`),
       element("p", { class: "message" }, element("strong", {}, first), ...rest.flatMap((line) => [document.createElement("br"), line.trim()])),
+      alert.also.length ? element("p", { class: "also" }, `${say("also_at")} ${alert.also.slice(-MOST_PLACES).join(", ")}${alert.also.length > MOST_PLACES ? " …" : ""}`) : null,
       element("p", { class: "hint" }, source.join(" · ")), more);
   }));
   if (kept) [...host.querySelectorAll("details")].find((node) => node.dataset.key === kept)?.querySelector("summary").focus();

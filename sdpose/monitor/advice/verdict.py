@@ -35,6 +35,10 @@ RUN_VERDICTS = {
         "look at the alarms: critical ones were raised while it trained",
         "경고 확인 필요: 학습 중 심각한 경고가 발생함",
     ),
+    "warned": Phrase(
+        "nothing broke, but look at the warnings raised while it trained",
+        "깨진 것은 없으나 학습 중 나온 주의 경고를 확인하세요",
+    ),
     "repaired": Phrase(
         "repaired: critical alarms were raised, and a repair helped",
         "복구됨: 심각한 경고가 있었으나 자동 복구가 효과를 봄",
