@@ -101,7 +101,3 @@ def _incident(
     if ruled_out:
         blocks.append(Points(ruled_out, words("ruled_out")))
     return Card(title, severity, blocks)
-
-
-def _gravest(alerts: list[Alert]) -> Severity:
-    return max((alert.severity for alert in alerts), key=GRAVITY.__getitem__)
