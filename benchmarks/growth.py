@@ -96,7 +96,7 @@ def ratios(*, quick: bool, only: Collection[str] | None = None) -> list[Ratio]:
     one_thread()
     found: list[Ratio] = []
     if wanted(only, "growth: evaluation pass"):
-        found += _network_ratios(4 if quick else 7)
+        found += _network_ratios(3 if quick else 7)
     if wanted(only, "growth: evaluation input", "growth: order"):
         found += _data_ratios(5 if quick else 15)
     return found
