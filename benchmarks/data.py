@@ -61,12 +61,12 @@ def main() -> None:
     parser.add_argument("--persons", type=int, default=177, help="how many persons a round")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument(
-        "--quick", action="store_true", help="fewer persons and rounds, a tenth of COCO's annotations"
+        "--quick", action="store_true", help="fewer persons and rounds, a twentieth of COCO's annotations"
     )
     args = parser.parse_args()
     if args.quick:
-        args.persons, args.rounds = 96, 3
-    num_annotated = NUM_PERSONS // 10 if args.quick else NUM_PERSONS
+        args.persons, args.rounds = 64, 5
+    num_annotated = NUM_PERSONS // 20 if args.quick else NUM_PERSONS
     print(f"medians of {args.rounds} rounds of {args.persons} persons, one core")
     found = annotation_ratios(num_annotated, args.rounds)
     if args.data.is_dir():
@@ -82,9 +82,9 @@ def ratios(*, quick: bool, only: Collection[str] | None = None) -> list[Ratio]:
     """Of the annotations, and of training and evaluation input where the photographs are at hand."""
     found: list[Ratio] = []
     if wanted(only, "annotations"):
-        found += annotation_ratios(NUM_PERSONS // 10 if quick else NUM_PERSONS, 3)
+        found += annotation_ratios(NUM_PERSONS // 20 if quick else NUM_PERSONS, 3)
     if wanted(only, "evaluation", "training") and DATA.is_dir():
-        found += input_ratios(DATA, 96 if quick else 177, 5 if quick else 7)
+        found += input_ratios(DATA, 64 if quick else 177, 5 if quick else 7)
     return found
 
 

@@ -128,7 +128,7 @@ def ratios(*, quick: bool, only: Collection[str] | None = None) -> list[Ratio]:
     """Shares of the matrix product's speed, on one thread, and speed-ups over the published way; SDPose-S-V1."""
     kinds = [kind for kind in KINDS if wanted(only, f"{kind}, published")]
     # With one thread torch takes other, slower convolutions below a batch of 16: all threads, as a run has them.
-    batch_size, rounds = (4, 4) if quick else (16, 5)
+    batch_size, rounds = (4, 3) if quick else (16, 5)
     return shares(quick=quick, only=only) + against_published(
         "sdpose_s_v1", kinds, batch_size=batch_size, rounds=rounds, threads=torch.get_num_threads()
     )

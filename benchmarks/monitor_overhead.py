@@ -122,7 +122,7 @@ def ratios(*, quick: bool) -> list[Ratio]:
     with tempfile.TemporaryDirectory() as folder:
         training = build(settings, Path(folder), batches)
         training.train(watched=False)
-        for _ in range(4 if quick else 10):
+        for _ in range(3 if quick else 10):
             alone_s = training.train(watched=False) / len(batches)
             rounds.append((alone_s, sum(parts_s(training, batches, length).values())))
     return [

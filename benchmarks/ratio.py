@@ -65,15 +65,20 @@ def in_turns(
     *,
     rounds: int,
     clock: Callable[[], float],
+    warm_up: Sequence[Callable[[], object]] | None = None,
 ) -> list[tuple[float, float]]:
-    """Seconds of both, round by round, after one round to warm up; who begins changes from round to round."""
+    """Seconds of both, round by round, after one round to warm up; who begins changes from round to round.
+
+    `warm_up`: the only ones that need it, where the other is long and as slow the first time as later.
+    """
+    for action in (second, first) if warm_up is None else warm_up:
+        action()
     times: list[tuple[float, float]] = []
-    for number in range(rounds + 1):
+    for number in range(rounds):
         elapsed = {}
-        for action in (first, second) if number % 2 else (second, first):
+        for action in (second, first) if number % 2 else (first, second):
             started_at = clock()
             action()
             elapsed[action] = clock() - started_at
-        if number:
-            times.append((elapsed[first], elapsed[second]))
+        times.append((elapsed[first], elapsed[second]))
     return times

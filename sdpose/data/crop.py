@@ -11,17 +11,19 @@ from numpy.typing import NDArray
 
 
 class Picture(NamedTuple):
-    """What is at hand of a photograph: `pixels` (h, w, 3) uint8 BGR, whose upper left pixel lies at (left, top)."""
+    """What is at hand of a photograph: `pixels` (h, w, 3) uint8, whose upper left pixel lies at (left, top)."""
 
     pixels: NDArray[np.uint8]
     left: int
     top: int
     size_wh: tuple[int, int]
     """Of the whole photograph."""
+    is_rgb: bool = False
+    """The order of the channels; otherwise cv2's, BGR."""
 
     @classmethod
     def whole(cls, pixels: NDArray[np.uint8]) -> Picture:
-        """All of it is at hand."""
+        """All of it is at hand, in BGR."""
         return cls(pixels, 0, 0, (pixels.shape[1], pixels.shape[0]))
 
     @property
@@ -76,7 +78,8 @@ def cut_crop(
         else:
             source[top:bottom, left:right] = _part(picture, left, top, right, bottom)
     cv2.warpAffine(source, matrix, (out.shape[1], out.shape[0]), dst=out, flags=cv2.INTER_LINEAR)
-    cv2.cvtColor(out, cv2.COLOR_BGR2RGB, dst=out)
+    if not picture.is_rgb:
+        cv2.cvtColor(out, cv2.COLOR_BGR2RGB, dst=out)
 
 
 def shown_part(

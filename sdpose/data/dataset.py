@@ -127,12 +127,13 @@ class PoseDataset(Dataset[Sample]):
             picture, _ = self._images.read(row)
         if picture is None:
             return None, problem
+        pixels = picture.pixels[..., ::-1] if picture.is_rgb else picture.pixels
         if picture.is_whole:
-            return picture.pixels, None
+            return np.ascontiguousarray(pixels), None
         width, height = picture.size_wh
         image = np.full((height, width, 3), _NOT_PACKED, np.uint8)
-        rows, columns = picture.pixels.shape[:2]
-        image[picture.top : picture.top + rows, picture.left : picture.left + columns] = picture.pixels
+        rows, columns = pixels.shape[:2]
+        image[picture.top : picture.top + rows, picture.left : picture.left + columns] = pixels
         return image, None
 
     def __getitem__(self, key: SampleKey) -> Sample:

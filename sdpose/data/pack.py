@@ -4,7 +4,7 @@ A pack is a folder:
 
     pack.json           what it was made for, and the hash of the index
     index.npz           where the pixels of each image lie
-    parts/00000.bin     pixels of some images each, uint8 BGR, one image after the other, memory-mapped
+    parts/00000.bin     pixels of some images each, uint8 RGB, one image after the other, memory-mapped
 
 Nothing of the pixels is changed, so a crop from a pack is the crop from the photograph, bit for bit. Made by `packing`.
 
@@ -31,7 +31,7 @@ from sdpose.data.crop import Picture
 from sdpose.data.image_paths import PathList
 from sdpose.errors import SdposeError
 
-FORMAT = 1
+FORMAT = 2  # 1 had BGR
 STAMP, INDEX, PARTS = "pack.json", "index.npz", "parts"
 PAGE = 4096  # every image begins on a page of its own
 _NUM_LOOKED_AT = 50
@@ -117,7 +117,7 @@ class Pack:
                 )
             self._is_checked[row] = True
         width, height = self._sizes_wh[row].tolist()
-        return Picture(pixels, left, top, (width, height)), None
+        return Picture(pixels, left, top, (width, height), is_rgb=True), None
 
     def _pixels(self, row: int, count: int) -> NDArray[np.uint8]:
         """The bytes of an image, straight from the file."""

@@ -337,7 +337,8 @@ def _write_part(job: _Job) -> _Job:
             job.rows, job.image_paths, job.sizes_wh, job.rectangles, job.image_bytes, strict=True
         ):
             image, problem = decode(path, (width, height))
-            pixels = bytes(size) if image is None else image[top:bottom, left:right].tobytes()
+            # In the order of a crop, so that none has to be turned.
+            pixels = bytes(size) if image is None else image[top:bottom, left:right, ::-1].tobytes()
             if problem is not None:
                 problems[row] = problem
             checksums.append(zlib.crc32(pixels))

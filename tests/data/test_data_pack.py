@@ -329,11 +329,11 @@ def stamp_changed(pack: Path, **entries: Any) -> None:
         (lambda pack: (pack / "pack.json").write_text("{"), "{pack}/pack.json cannot be read ("),
         (
             lambda pack: stamp_changed(pack, format=7),
-            "the pack {pack} has format 7, expected 1 with all its entries",
+            "the pack {pack} has format 7, expected 2 with all its entries",
         ),
         (
             lambda pack: (pack / "pack.json").write_text('{"format": 1}'),
-            "has format 1, expected 1 with all its entries",
+            "has format 1, expected 2 with all its entries",
         ),
         (
             lambda pack: (pack / "index.npz").unlink(),
