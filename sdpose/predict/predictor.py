@@ -19,7 +19,7 @@ from torch import Tensor
 
 from sdpose.data.crop import Picture, cut_crop
 from sdpose.errors import SdposeError
-from sdpose.geometry import affine_matrix, box_to_center_scale, heatmap_to_image
+from sdpose.geometry import affine_matrix, are_boxes, box_to_center_scale, heatmap_to_image
 from sdpose.heatmaps import decode_heatmaps, flip_heatmaps
 from sdpose.predict.onnx_network import OnnxNetwork
 from sdpose.predict.poses import Poses
@@ -127,7 +127,13 @@ class Predictor:
         centers, scales = box_to_center_scale(
             boxes_xywh, aspect_ratio=width / height, padding=self.trained.padding
         )
-        return _Waiting(boxes_xywh, scores, centers, scales, image.shape[0] * image.shape[1])
+        return _Waiting(
+            boxes_xywh.astype(np.float32),
+            scores.astype(np.float32),
+            centers,
+            scales,
+            image.shape[0] * image.shape[1],
+        )
 
     def _cut(self, image: Image, center: NDArray[np.float32], scale: NDArray[np.float32]) -> Image:
         width, height = self.trained.image_size_wh
@@ -194,21 +200,22 @@ class _Waiting:
         return len(self.boxes_xywh)
 
 
-def _as_boxes(boxes: ArrayLike | None, image: Image) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _as_boxes(boxes: ArrayLike | None, image: Image) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     height, width = image.shape[:2]
     if boxes is None:
         boxes = [[0, 0, width, height]]
-    array = np.asarray(boxes, dtype=np.float32)
+    array = np.asarray(boxes, dtype=np.float64)
     if array.size == 0:
-        return np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
+        return np.zeros((0, 4)), np.zeros(0)
     if array.ndim != 2 or array.shape[1] not in (4, 5):
         raise SdposeError(
             f"boxes have the shape {array.shape}; expected (P, 4) as left, top, width, height, or (P, 5) with a score"
         )
-    if not np.isfinite(array).all() or (array[:, 2:4] <= 0).any():
-        row = int(np.flatnonzero(~np.isfinite(array).all(axis=1) | (array[:, 2:4] <= 0).any(axis=1))[0])
+    usable = are_boxes(array)
+    if not usable.all():
+        row = int(usable.argmin())
         raise SdposeError(
             f"box {row} is {array[row, :4].tolist()}; expected finite numbers with a width and a height above 0"
         )
-    scores = array[:, 4] if array.shape[1] == 5 else np.ones(len(array), np.float32)
+    scores = array[:, 4] if array.shape[1] == 5 else np.ones(len(array))
     return np.ascontiguousarray(array[:, :4]), scores
