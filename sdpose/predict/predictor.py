@@ -56,7 +56,7 @@ class Predictor:
         says. `network` replaces the torch model of `weights`."""
         if batch_size < 1:
             raise SdposeError(f"batch_size={batch_size}; expected at least 1")
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.device = _usable(device)
         if not isinstance(weights, TrainedModel) and Path(weights).suffix.lower() == ".onnx":
             if config is not None:
                 raise SdposeError(
@@ -118,10 +118,7 @@ class Predictor:
             joints = joints[len(entry) :]
 
     def _prepare(self, image: Image, boxes: ArrayLike | None) -> _Waiting:
-        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
-            raise SdposeError(
-                f"an image is {image.shape} {image.dtype}; expected (H, W, 3) uint8 in cv2's BGR order"
-            )
+        _check_image(image)
         boxes_xywh, scores = _as_boxes(boxes, image)
         width, height = self.trained.image_size_wh
         centers, scales = box_to_center_scale(
@@ -186,6 +183,19 @@ def torch_network(trained: TrainedModel, device: torch.device) -> Network:
     return forward
 
 
+def _usable(device: torch.device | str | None) -> torch.device:
+    has_gpu = torch.cuda.is_available()
+    try:
+        found = torch.device(device or ("cuda" if has_gpu else "cpu"))
+    except RuntimeError as error:
+        raise SdposeError(f"device is {device!r}; expected 'cpu', 'cuda' or 'cuda:1'") from error
+    if found.type == "cuda" and not has_gpu:
+        raise SdposeError(
+            f"device {found} was asked for, but torch sees no GPU; use cpu or install a CUDA build of torch"
+        )
+    return found
+
+
 @dataclass(frozen=True)
 class _Waiting:
     """An image whose crops are in the batch under way."""
@@ -200,11 +210,29 @@ class _Waiting:
         return len(self.boxes_xywh)
 
 
+def _check_image(image: Image) -> None:
+    if not isinstance(image, np.ndarray):
+        raise SdposeError(
+            "an image is None; cv2.imread gives that for a file that is not there or that it cannot decode"
+            if image is None
+            else f"an image is a {type(image).__name__}; expected an array (H, W, 3) uint8, as cv2.imread gives it"
+        )
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
+        raise SdposeError(
+            f"an image is {image.shape} {image.dtype}; expected (H, W, 3) uint8 in cv2's BGR order"
+        )
+
+
 def _as_boxes(boxes: ArrayLike | None, image: Image) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     height, width = image.shape[:2]
     if boxes is None:
         boxes = [[0, 0, width, height]]
-    array = np.asarray(boxes, dtype=np.float64)
+    try:
+        array = np.asarray(boxes, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise SdposeError(
+            f"boxes are no table of numbers ({error}); expected rows of four or five"
+        ) from error
     if array.size == 0:
         return np.zeros((0, 4)), np.zeros(0)
     if array.ndim != 2 or array.shape[1] not in (4, 5):
