@@ -32,6 +32,25 @@ def box_to_center_scale(
     return centers, scales
 
 
+def are_boxes(boxes_xywh: NDArray[Any]) -> NDArray[np.bool_]:
+    """Which rows (P, 4 or more) are boxes: finite, with a width and a height, and no thousand million pixels away."""
+    sides = boxes_xywh[:, 2:4] > 0
+    return np.asarray((np.abs(boxes_xywh) <= 1e9).all(axis=1) & sides.all(axis=1))
+
+
+def clip_to_images(boxes_xywh: NDArray[Any], sizes_wh: NDArray[Any]) -> NDArray[np.float64]:
+    """Annotated boxes (P, 4) as evaluations cut them to their images; sizes_wh (P, 2). Width or height <= 0: outside.
+
+    The published code cuts at the last pixel but adds the full width to the left edge; kept, results depend on it.
+    """
+    x, y, width, height = np.asarray(boxes_xywh, dtype=np.float64).T
+    image_width, image_height = np.asarray(sizes_wh).T
+    left, top = np.maximum(0, x), np.maximum(0, y)
+    right = np.minimum(image_width - 1, left + np.maximum(0, width))
+    bottom = np.minimum(image_height - 1, top + np.maximum(0, height))
+    return np.stack([left, top, right - left, bottom - top], axis=1)
+
+
 def fit_aspect_ratio(width: ArrayLike, height: ArrayLike, aspect_ratio: float) -> NDArray[np.float64]:
     """The smallest sizes (..., 2) of the wanted width / height that contain (width, height)."""
     width, height = np.asarray(width, dtype=np.float64), np.asarray(height, dtype=np.float64)

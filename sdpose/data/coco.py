@@ -16,6 +16,7 @@ from sdpose.data.detections import read_detections
 from sdpose.data.image_paths import PathList
 from sdpose.data.persons import PersonTable
 from sdpose.errors import SdposeError
+from sdpose.geometry import clip_to_images
 from sdpose.skeleton import Skeleton
 
 
@@ -120,21 +121,15 @@ def load_coco(ann_file: str | Path, img_prefix: str | Path, skeleton: Skeleton) 
 
 def _annotated_persons(content: AnnotationFile) -> PersonTable:
     """Clip boxes to their images, drop what has no area or no joint, number the rest within each image."""
-    x, y, width, height = content.boxes_xywh.T
-    image_width, image_height = content.image_sizes_wh[content.image_index].T
-    left, top = np.maximum(0, x), np.maximum(0, y)
-    # The published code clips to the last pixel but adds the full width to the left edge; kept, results
-    # depend on it.
-    right = np.minimum(image_width - 1, left + np.maximum(0, width))
-    bottom = np.minimum(image_height - 1, top + np.maximum(0, height))
-    kept = (content.area > 0) & (right > left) & (bottom > top) & (content.num_keypoints != 0)
+    boxes = clip_to_images(content.boxes_xywh, content.image_sizes_wh[content.image_index])
+    kept = (content.area > 0) & (boxes[:, 2:] > 0).all(axis=1) & (content.num_keypoints != 0)
     rows = np.flatnonzero(kept)
     rows = rows[content.keypoints[rows].max(axis=(1, 2), initial=-np.inf) != 0]
     rows = rows[np.argsort(content.image_index[rows], kind="stable")]
     image_index = content.image_index[rows]
     return PersonTable(
         image_index=image_index,
-        boxes_xywh=np.stack([left, top, right - left, bottom - top], axis=1)[rows],
+        boxes_xywh=boxes[rows],
         joints=content.keypoints[rows, :, :2].astype(np.float32),
         visible=(content.keypoints[rows, :, 2] > 0).astype(np.float32),
         box_scores=np.ones(len(rows), np.float32),

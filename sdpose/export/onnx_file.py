@@ -39,7 +39,7 @@ def onnx_bytes(trained: TrainedModel, facts: ModelFacts) -> bytes:
 
 def traced(graph: nn.Module, example: Tensor, input_name: str, output_names: Sequence[str]) -> Any:
     """The ONNX model of a module in evaluation mode; dimension 0 is free, from 1."""
-    with _quiet(), torch.no_grad():
+    with _quiet(), torch.no_grad(), _interruptible():
         program = torch.onnx.export(
             graph,
             (example,),
@@ -108,6 +108,20 @@ def _example(facts: ModelFacts, *, num: int) -> torch.Tensor:
     if facts.takes == "crops":
         return torch.randint(0, 256, (num, height, width, 3), dtype=torch.uint8)
     return torch.randn(num, 3, height, width)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Ctrl-C as such: torch's exporter makes an error of its own of one that comes while it loads its compiler."""
+    try:
+        yield
+    except Exception as error:
+        cause: BaseException | None = error
+        while cause is not None:
+            if isinstance(cause, KeyboardInterrupt):
+                raise KeyboardInterrupt from error
+            cause = cause.__cause__ or cause.__context__
+        raise
 
 
 @contextmanager

@@ -13,10 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sdpose.errors import SdposeError
+from sdpose.geometry import are_boxes, clip_to_images
 from sdpose.predict.media import Medium
 
 PERSON_CATEGORY = 1
-Boxes = NDArray[np.float32]
+Boxes = NDArray[np.float64]
+"""Double, as an evaluation has them: half a bit decides which way a crop's pixels are rounded."""
 _WANTED = (
     "expected COCO annotations (images, annotations), COCO detections [{image_id, bbox, score}, ...] or "
     '{"file.jpg": [[left, top, width, height], ...]}'
@@ -24,7 +26,10 @@ _WANTED = (
 
 
 class BoxFile:
-    """Boxes (P, 5) left, top, width, height, score for each image that the file knows."""
+    """Boxes (P, 5) left, top, width, height, score for each image that the file knows.
+
+    Annotated boxes are cut to their images, as an evaluation does, so that both find the same joints.
+    """
 
     def __init__(self, path: Path, *, score_threshold: float = 0.0) -> None:
         """Reads COCO annotations, COCO detections, or a table of file names. Raises SdposeError for anything else."""
@@ -33,6 +38,7 @@ class BoxFile:
         """Boxes left out since they have no area or are not numbers."""
         self.num_below_threshold = 0
         self._ids: dict[str, int] = {}
+        self._sizes_wh: dict[str, tuple[int, int]] = {}
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
         except OSError as error:
@@ -52,6 +58,11 @@ class BoxFile:
             if isinstance(content, Mapping) and "annotations" in content:
                 names = {each["id"]: Path(each["file_name"]).as_posix() for each in content["images"]}
                 self._ids = {name: int(number) for number, name in names.items()}
+                self._sizes_wh = {
+                    names[each["id"]]: (int(each["width"]), int(each["height"]))
+                    for each in content["images"]
+                    if "width" in each and "height" in each
+                }
                 for name in names.values():
                     yield name, []
                 for each in content["annotations"]:
@@ -123,7 +134,7 @@ class BoxFile:
 
     def boxes_of_frame(self, name: str, number: int) -> Boxes:
         """(P, 5) of a film's frame, the first is 1; none where the file does not name it."""
-        return self._boxes.get(f"{name}#{number:06d}", np.zeros((0, 5), np.float32))
+        return self._boxes.get(f"{name}#{number:06d}", np.zeros((0, 5)))
 
     def image_id(self, name: str) -> int | str:
         """The number that COCO results call the image by: the file's, else that in its name, else its name."""
@@ -133,16 +144,21 @@ class BoxFile:
     def _array(self, key: str, rows: list[list[float]], score_threshold: float) -> Boxes:
         rows = [row for row in rows if row]
         try:
-            array = np.array(rows, np.float32).reshape(len(rows), 5)
+            array = np.array(rows, np.float64).reshape(len(rows), 5)
         except (ValueError, TypeError, OverflowError) as error:
             raise SdposeError(
                 f"{self.path}: a box of {key.removeprefix('#')} is not four numbers and a score; {_WANTED}"
             ) from error
-        usable = np.isfinite(array).all(axis=1) & (array[:, 2] > 0) & (array[:, 3] > 0)
+        usable = are_boxes(array)
         scored = array[:, 4] >= score_threshold
         self.num_without_area += int((~usable).sum())
         self.num_below_threshold += int((usable & ~scored).sum())
-        return array[usable & scored]
+        array = array[usable & scored]
+        if size_wh := self._sizes_wh.get(key):
+            cut = clip_to_images(array[:, :4], np.full((len(array), 2), size_wh))
+            inside = (cut[:, 2:] > 0).all(axis=1)  # the others are named where their image is read
+            array[inside, :4] = cut[inside]
+        return array
 
 
 def number_in(name: str) -> int | str:

@@ -20,7 +20,7 @@ from torch import Tensor
 from sdpose.assemble.machine import Machine, has_bf16
 from sdpose.data.crop import Picture, cut_crop
 from sdpose.errors import SdposeError
-from sdpose.geometry import affine_matrix, box_to_center_scale, heatmap_to_image
+from sdpose.geometry import affine_matrix, are_boxes, box_to_center_scale, heatmap_to_image
 from sdpose.heatmaps import decode_heatmaps, flip_heatmaps
 from sdpose.predict.onnx_network import OnnxNetwork
 from sdpose.predict.poses import Poses
@@ -61,7 +61,7 @@ class Predictor:
         of a CPU), joints move by a fraction of a pixel. `network` replaces the torch model of `weights`."""
         if batch_size < 1:
             raise SdposeError(f"batch_size={batch_size}; expected at least 1")
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.device = _usable(device)
         self.machine = _machine(self.device, precision)
         if not isinstance(weights, TrainedModel) and Path(weights).suffix.lower() == ".onnx":
             if config is not None:
@@ -129,16 +129,19 @@ class Predictor:
             joints = joints[len(entry) :]
 
     def _prepare(self, image: Image, boxes: ArrayLike | None) -> _Waiting:
-        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
-            raise SdposeError(
-                f"an image is {image.shape} {image.dtype}; expected (H, W, 3) uint8 in cv2's BGR order"
-            )
+        _check_image(image)
         boxes_xywh, scores = _as_boxes(boxes, image)
         width, height = self.trained.image_size_wh
         centers, scales = box_to_center_scale(
             boxes_xywh, aspect_ratio=width / height, padding=self.trained.padding
         )
-        return _Waiting(boxes_xywh, scores, centers, scales, image.shape[0] * image.shape[1])
+        return _Waiting(
+            boxes_xywh.astype(np.float32),
+            scores.astype(np.float32),
+            centers,
+            scales,
+            image.shape[0] * image.shape[1],
+        )
 
     def _cut(self, image: Image, center: NDArray[np.float32], scale: NDArray[np.float32]) -> Image:
         width, height = self.trained.image_size_wh
@@ -192,6 +195,19 @@ def torch_network(trained: TrainedModel, device: torch.device, machine: Machine 
     return forward
 
 
+def _usable(device: torch.device | str | None) -> torch.device:
+    has_gpu = torch.cuda.is_available()
+    try:
+        found = torch.device(device or ("cuda" if has_gpu else "cpu"))
+    except RuntimeError as error:
+        raise SdposeError(f"device is {device!r}; expected 'cpu', 'cuda' or 'cuda:1'") from error
+    if found.type == "cuda" and not has_gpu:
+        raise SdposeError(
+            f"device {found} was asked for, but torch sees no GPU; use cpu or install a CUDA build of torch"
+        )
+    return found
+
+
 def _machine(device: torch.device, precision: Precision) -> Machine:
     if precision not in PRECISIONS:
         raise SdposeError(f"precision={precision!r}; expected {' or '.join(PRECISIONS)}")
@@ -214,21 +230,40 @@ class _Waiting:
         return len(self.boxes_xywh)
 
 
-def _as_boxes(boxes: ArrayLike | None, image: Image) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _check_image(image: Image) -> None:
+    if not isinstance(image, np.ndarray):
+        raise SdposeError(
+            "an image is None; cv2.imread gives that for a file that is not there or that it cannot decode"
+            if image is None
+            else f"an image is a {type(image).__name__}; expected an array (H, W, 3) uint8, as cv2.imread gives it"
+        )
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
+        raise SdposeError(
+            f"an image is {image.shape} {image.dtype}; expected (H, W, 3) uint8 in cv2's BGR order"
+        )
+
+
+def _as_boxes(boxes: ArrayLike | None, image: Image) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     height, width = image.shape[:2]
     if boxes is None:
         boxes = [[0, 0, width, height]]
-    array = np.asarray(boxes, dtype=np.float32)
+    try:
+        array = np.asarray(boxes, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise SdposeError(
+            f"boxes are no table of numbers ({error}); expected rows of four or five"
+        ) from error
     if array.size == 0:
-        return np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
+        return np.zeros((0, 4)), np.zeros(0)
     if array.ndim != 2 or array.shape[1] not in (4, 5):
         raise SdposeError(
             f"boxes have the shape {array.shape}; expected (P, 4) as left, top, width, height, or (P, 5) with a score"
         )
-    if not np.isfinite(array).all() or (array[:, 2:4] <= 0).any():
-        row = int(np.flatnonzero(~np.isfinite(array).all(axis=1) | (array[:, 2:4] <= 0).any(axis=1))[0])
+    usable = are_boxes(array)
+    if not usable.all():
+        row = int(usable.argmin())
         raise SdposeError(
             f"box {row} is {array[row, :4].tolist()}; expected finite numbers with a width and a height above 0"
         )
-    scores = array[:, 4] if array.shape[1] == 5 else np.ones(len(array), np.float32)
+    scores = array[:, 4] if array.shape[1] == 5 else np.ones(len(array))
     return np.ascontiguousarray(array[:, :4]), scores

@@ -191,3 +191,24 @@ def test_a_missing_package_is_named_with_its_cure(
     )
     assert main(["export", "w.pth"]) == 2
     assert f"needs the package {package}: pip install 'sdpose[onnx]'" in capsys.readouterr().err
+
+
+def test_ctrl_c_is_no_error_of_the_exporter(
+    demo_weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*words: object, **options: object) -> None:
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            try:
+                raise AttributeError("half loaded")
+            except AttributeError as error:
+                raise RuntimeError("Failed to export the model") from error
+
+    monkeypatch.setattr(torch.onnx, "export", interrupted)
+    out = tmp_path / "pose.onnx"
+    out.write_bytes(b"the old one")
+    assert main(["export", str(demo_weights), "--no-parity", "--out", str(out)]) == 130
+    assert capsys.readouterr().err == "sdpose: interrupted\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["pose.onnx"]
+    assert out.read_bytes() == b"the old one"

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+import sys
 from functools import partial
 from pathlib import Path
 
+import cv2
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
 import torch
+from page_text import REPOSITORY, fenced
 from torch import Tensor, nn
 
 from sdpose.errors import SdposeError
@@ -62,6 +67,28 @@ def test_joints_from_inside_are_those_of_the_predictor(
     assert clear.sum() > 100
     assert np.abs(found[0] - cells.numpy())[clear].max() < 1e-3
     np.testing.assert_allclose(found[2], scores.numpy(), rtol=0, atol=1e-5)
+
+
+def test_the_pages_lines_find_the_joints_of_the_predictor(
+    demo: TrainedModel, people: People, whole_file: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without sdpose, as docs/deploy.md tells."""
+    (lines,) = (block for block in fenced(REPOSITORY / "docs" / "deploy.md") if block.language == "python")
+    monkeypatch.chdir(tmp_path)
+    Path("joints.onnx").write_bytes(whole_file)
+    shutil.copy(people.table.image_paths[0], "photo.jpg")
+    done = subprocess.run(
+        [sys.executable, "-c", lines.text], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    said = [line.split() for line in done.stdout.splitlines()]
+    image = cv2.imread("photo.jpg")
+    poses = Predictor(demo, device="cpu")(image, [[10, 20, 180, 420]])
+    assert [name for name, *_ in said] == list(demo.skeleton.keypoints)
+    found = np.array([[float(value) for value in values] for _, *values in said])
+    clear = poses.scores[0] > 0.1
+    np.testing.assert_allclose(found[clear, :2], poses.keypoints[0][clear], rtol=0, atol=3)
+    np.testing.assert_allclose(found[:, 2], poses.scores[0], rtol=0, atol=0.03)
 
 
 def test_crop_pixels_are_where_the_affine_map_puts_the_joints(people: People, whole_file: bytes) -> None:

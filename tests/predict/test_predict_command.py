@@ -21,6 +21,7 @@ from sdpose.predict.box_file import BoxFile
 from sdpose.predict.journal import Journal
 from sdpose.predict.media import Medium, find_media, read_image
 
+DEMO_CONFIG = Path(__file__).parents[2] / "configs" / "demo" / "sdpose_demo.py"
 DEMO = Path(__file__).parents[2] / "sdpose" / "weights" / "sdpose_demo.pth"
 
 
@@ -53,6 +54,35 @@ def test_a_folder_with_its_annotation_file(people: Path, tmp_path: Path) -> None
         rows = list(csv.DictReader(file))
     assert [row["image_id"] for row in rows] == [str(entry["image_id"]) for entry in results]
     assert float(rows[0]["nose_x"]) == results[0]["keypoints"][0]
+
+
+def test_joints_are_those_of_an_evaluation_with_the_same_boxes(people: Path, tmp_path: Path) -> None:
+    """To the last of the three decimals, also where a box reaches over the edge or ends between two pixels."""
+    content = truth(people)
+    for number, each in enumerate(content["annotations"]):
+        left, top, width, height = each["bbox"]
+        each["bbox"] = [left - 7.3 * (number % 2), top + 0.123457, width + 300.7 * (number % 3 == 0), height]
+    ann_file = tmp_path / "annotations.json"
+    ann_file.write_text(json.dumps(content), encoding="utf-8")
+    options = (
+        f"data.test.ann_file={ann_file}",
+        f"data.test.img_prefix={people / 'val2017'}/",
+        "data.test.data_cfg.use_gt_bbox=True",
+        "data.test.data_cfg.use_nms=False",
+        "data.workers_per_gpu=0",
+    )
+    words = (str(DEMO_CONFIG), str(DEMO), "--work-dir", str(tmp_path), "--device", "cpu")
+    assert main(["test", *words, "--cfg-options", *options]) == 0
+    assert predict(people / "val2017", "--boxes", ann_file, "--out", tmp_path / "out", "--no-draw") == 0
+    wanted, found = (
+        sorted(
+            (entry["image_id"], *entry["keypoints"], entry["score"])
+            for entry in json.loads((tmp_path / name).read_text(encoding="utf-8"))
+        )
+        for name in ("result_keypoints.json", "out/predictions.json")
+    )
+    assert len(found) == len(wanted) > 4
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=0.002)
 
 
 def test_a_second_time_only_what_is_missing_is_done(
@@ -358,11 +388,18 @@ def test_boxes_that_are_left_out_are_counted(
 ) -> None:
     image = next((people / "val2017").iterdir())
     boxes = tmp_path / "boxes.json"
-    bad = [[float("nan"), 0, 5, 5], [0, 0, 0, 9], [9000, 0, 9, 9], [0, 0, 9, 9, 0.1], [-50, -50, 1e9, 1e9]]
+    bad = [
+        [float("nan"), 0, 5, 5],
+        [0, 0, 0, 9],
+        [9000, 0, 9, 9],
+        [0, 0, 9, 9, 0.1],
+        [-50, -50, 1e9, 1e9],
+        [0, 0, 1e99, 1],
+    ]
     boxes.write_text(json.dumps({image.name: bad}), encoding="utf-8")
     assert predict(image, "--boxes", boxes, "--out", tmp_path / "out", "--no-draw") == 0
     assert (
-        f"boxes of {boxes} left out: 2 without an area or not numbers, 1 outside of their image, 1 with a score below "
+        f"boxes of {boxes} left out: 3 without an area or not numbers, 1 outside of their image, 1 with a score below "
         "--box-thr" in capsys.readouterr().out
     )
     (entry,) = json.loads((tmp_path / "out" / "predictions.json").read_text(encoding="utf-8"))

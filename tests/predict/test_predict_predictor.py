@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -113,6 +114,7 @@ def test_results_are_cocos(scenes: list[Scene], predictor: Predictor) -> None:
         ([[1, 2, 3]], "expected .P, 4."),
         ([[0, 0, 0, 5]], "box 0 is"),
         ([[0, 0, 5, 5], [0, 0, float("nan"), 5]], "box 1 is"),
+        ([[0, 0, 5, 5], [0, 0]], "boxes are no table of numbers"),
     ],
 )
 def test_bad_boxes_are_named(predictor: Predictor, boxes: list[list[float]], said: str) -> None:
@@ -120,9 +122,25 @@ def test_bad_boxes_are_named(predictor: Predictor, boxes: list[list[float]], sai
         predictor(np.zeros((40, 30, 3), np.uint8), boxes)
 
 
-def test_what_is_no_image_is_refused(predictor: Predictor) -> None:
-    with pytest.raises(SdposeError, match="uint8"):
-        predictor(np.zeros((40, 30), np.uint8))
+@pytest.mark.parametrize(
+    ("image", "said"),
+    [
+        (np.zeros((40, 30), np.uint8), "expected .H, W, 3. uint8"),
+        (np.zeros((0, 30, 3), np.uint8), "uint8"),
+        (None, "cv2.imread gives that for a file that is not there"),
+        ("photo.jpg", "an image is a str; expected an array"),
+    ],
+)
+def test_what_is_no_image_is_refused(predictor: Predictor, image: Any, said: str) -> None:
+    with pytest.raises(SdposeError, match=said):
+        predictor(image)
+
+
+@pytest.mark.parametrize(("device", "said"), [("gpu", "device is 'gpu'"), ("cuda:0", "torch sees no GPU")])
+def test_a_device_that_is_not_there_is_named(device: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(SdposeError, match=said):
+        Predictor(DEMO, device=device)
 
 
 def test_supervision_takes_the_poses(scenes: list[Scene], predictor: Predictor) -> None:
