@@ -49,6 +49,7 @@ SCRIPTS = (
     "decode",
     "model",
     "evaluation",
+    "bf16",
     "predict",
     "export",
     "monitor_overhead",
