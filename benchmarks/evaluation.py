@@ -35,6 +35,7 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from benchmarks.ap_noise import box_poses, val2017
 from benchmarks.data import plain_evaluation_batch
@@ -42,6 +43,7 @@ from benchmarks.decode import load_reference
 from benchmarks.plain_model import plain_heatmaps
 from benchmarks.ratio import Ratio, in_turns, wanted
 from benchmarks.side import Side, clock_of
+from sdpose.assemble.machine import Machine
 from sdpose.data.coco import load_coco
 from sdpose.data.dataset import PoseDataset
 from sdpose.data.loader import EvalLoader
@@ -106,11 +108,20 @@ def measure(*, quick: bool, threads: int, data: Path, only: Collection[str] | No
     return found
 
 
-def whole_pass(plain: Side, ours: Side, data: Path, *, num_persons: int, rounds: int, threads: int) -> Ratio:
-    """Seconds a person, from the photograph to AP."""
+def whole_pass(
+    plain: Side,
+    ours: Side,
+    data: Path,
+    *,
+    num_persons: int,
+    rounds: int,
+    threads: int,
+    bf16: bool = False,
+) -> Ratio:
+    """Seconds a person, from the photograph to AP; `bf16` is about ours, the published way is float32 always."""
     with tempfile.TemporaryDirectory() as folder:
         where = validation_files(data, Path(folder))
-        our_run = ours.made(our_pass, *where, num_persons)
+        our_run = ours.made(our_pass, *where, num_persons, bf16)
         times = in_turns(
             plain.made(plain_pass, *where, num_persons),
             our_run,
@@ -121,7 +132,7 @@ def whole_pass(plain: Side, ours: Side, data: Path, *, num_persons: int, rounds:
         require_same_ap(plain, ours, within=2e-3)
     plain_ms, ours_ms = (1e3 * float(np.median(column)) / num_persons for column in zip(*times, strict=True))
     return Ratio.of(
-        "validation pass, published / ours",
+        f"validation pass, {'published in float32 / ours in bf16' if bf16 else 'published / ours'}",
         [theirs / own for theirs, own in times],
         aim=5.0,
         detail=f"{plain_ms:.0f} and {ours_ms:.0f} ms a person, S-V1, flip test, batch {BATCH}, {threads} thread(s)",
@@ -169,15 +180,21 @@ def made_model() -> SDPose:
 # Ours --------------------------------------------------------------------------------------------------------------
 
 
-def our_pass(ann_file: str, images: str, num_persons: int) -> Callable[[], float]:
+def our_pass(ann_file: str, images: str, num_persons: int, bf16: bool) -> Callable[[], float]:
     """As `sdpose.evaluate` does it; gives AP."""
     dataset, truth = persons_of(ann_file, images, num_persons)
-    model = fuse_batch_norm(made_model()).to(memory_format=torch.channels_last)
+    machine = Machine(torch.device("cpu"), bf16=bf16, channels_last=True)
+    model = machine.place(fuse_batch_norm(made_model()))
     normalize = ImageNormalizer()
+
+    def forward(crops: Tensor) -> Tensor:
+        with machine.autocast():
+            heatmaps: Tensor = model(normalize(crops))
+        return heatmaps.float()
 
     def run() -> float:
         predictions = predict_batches(
-            lambda crops: model(normalize(crops)),
+            forward,
             EvalLoader(dataset, BATCH, num_workers=0),
             dataset.persons,
             image_ids=dataset.table.image_ids,

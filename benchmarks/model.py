@@ -32,6 +32,7 @@ from torch import Tensor, nn
 from benchmarks.plain_model import plain_heatmaps, plain_training_step
 from benchmarks.ratio import Ratio, in_turns, wanted
 from benchmarks.side import Side, clock_of
+from sdpose.assemble.machine import Machine
 from sdpose.heatmaps import flip_heatmaps
 from sdpose.models import (
     VARIANTS,
@@ -52,6 +53,7 @@ from sdpose.skeleton import COCO17
 GOALS = {"evaluation": 0.50, "training": 0.55}
 KINDS = ("evaluation", "training")
 QUICK_REPEATS = {"evaluation": 3, "training": 2}
+FLOAT32 = Machine(torch.device("cpu"), bf16=False, channels_last=True)
 PEAK_SIZES = (1024, 1536, 2048)
 BURST_S = 0.15
 
@@ -278,14 +280,18 @@ def evaluation_pass(model: SDPose, images: Tensor) -> Callable[[], object]:
     return run
 
 
-def training_step(model: SDPose, images: Tensor, *, fused: bool) -> Callable[[], object]:
+def training_step(
+    model: SDPose, images: Tensor, *, fused: bool, machine: Machine = FLOAT32
+) -> Callable[[], object]:
     """All cycles forward, loss, backward, Adam."""
     loss = SDPoseLoss()
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=fused)
     target, weight = torch.rand(len(images), 17, 64, 48), torch.ones(len(images), 17, 1)
 
     def run() -> None:
-        terms = loss(model.train().forward_cycles(images), target, weight)
+        with machine.autocast():
+            cycles = model.train().forward_cycles(images)
+        terms = loss(cycles, target, weight)
         optimizer.zero_grad()
         total_loss(terms).backward()
         optimizer.step()

@@ -51,6 +51,7 @@ SCRIPTS = (
     "decode",
     "model",
     "evaluation",
+    "bf16",
     "predict",
     "export",
     "monitor_overhead",

@@ -8,6 +8,7 @@ import pytest
 import torch
 from tiny_runs import log_text
 
+from sdpose.assemble.machine import cpu_computes_bf16
 from sdpose.cli.main import main
 
 WARNED = "this CPU has no bf16 instructions"
@@ -72,3 +73,12 @@ def test_float32_is_never_warned_of(
     assert main(["train", str(config), "--seed", "1", "--cfg-options", "total_epochs=1"]) == 0
     assert "on cpu (CPU), float32, " in capsys.readouterr().out
     assert WARNED not in log_text(config.parent / "work")
+
+
+@pytest.mark.parametrize("has_instructions", [True, False])
+def test_an_older_torch_is_asked_as_it_can_be(
+    has_instructions: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: has_instructions)
+    assert cpu_computes_bf16() is has_instructions
