@@ -174,6 +174,7 @@ def test_an_official_checkpoint_goes_on_with_its_optimizer(
     assert not list(checkpoint_differences(straight / "latest.pth", work_dir / "latest.pth"))
     # The best score rides in hook_msgs; 0.25 was not reached again, so no new best file appears.
     assert not list(work_dir.glob("best_*"))
+    assert "run finished; best AP 0.2500 from before, its file is not here" in log_text(work_dir)
     assert load_checkpoint(work_dir / "latest.pth").hook_msgs["best_score"] == 0.25
 
 
