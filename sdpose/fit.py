@@ -231,7 +231,8 @@ def _fit(
             events=run,
             settings=LoopSettings(
                 total_epochs=settings.total_epochs,
-                log_interval=settings.log_config.interval,
+                # An epoch shorter than that would leave no line at all.
+                log_interval=min(settings.log_config.interval, len(loader)),
                 max_norm=clip.max_norm if clip else None,
                 norm_type=clip.norm_type if clip else 2.0,
                 cumulative_iters=settings.optimizer_config.cumulative_iters,
@@ -379,6 +380,12 @@ def _restore(resumed: Checkpoint, run: Run) -> None:
             f"{resumed.path} was trained with seed {resumed.meta['seed']}, now it is {run.seed}: not bit-exact"
         )
     log.info(f"resumed epoch {resumed.epoch}, iter {resumed.iteration}")
+    total_epochs = run.settings.total_epochs
+    if resumed.epoch >= total_epochs:
+        log.warning(
+            f"nothing is left to train: {resumed.epoch} epochs are done and total_epochs is {total_epochs}; to go on: "
+            f"--cfg-options total_epochs={max(2 * total_epochs, resumed.epoch + total_epochs)}"
+        )
 
 
 def _facts(
@@ -428,10 +435,13 @@ def _say_start(run: Run, facts: RunFacts, num_samples: int) -> None:
     processes = f", {world.size} processes" if world.size > 1 else ""
     evaluated = f"; evaluated: {evaluator.describe()}" if evaluator else "; no evaluation"
     # Not through log.info: a path or a setting's name may hold "inf", which the guide's grep of latest.log looks for.
+    interval, epoch_length = settings.log_config.interval, facts.epoch_length or 1
+    rare = f"log_config.interval is {interval}, an epoch has {epoch_length} iterations: one line is logged an epoch"
     for line in (
         f"Start running, work_dir: {facts.work_dir}, seed {run.seed}",
         f"on {machine.describe()}{processes}",
         f"{num_samples} training persons, {facts.epoch_length} iterations an epoch{evaluated}",
+        *([rare] if interval > epoch_length else []),
         *settings.notes,
     ):
         log.startup(line, shown=True)

@@ -199,6 +199,7 @@ class CheckpointStore:
             checkpoint_bytes=self.checkpoint_bytes,
             num_checkpoints=self.num_files_at_most(),
             existing_bytes=sum(path.stat().st_size for path in self.files()),
+            max_keep_ckpts=self.max_keep_ckpts,
         )
 
     def files(self) -> list[Path]:
