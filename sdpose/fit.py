@@ -39,7 +39,7 @@ from sdpose.run import Run, RunFailed, RunStopped
 from sdpose.training.checkpoint import Checkpoint, load_checkpoint
 from sdpose.training.checkpoint_store import CheckpointStore
 from sdpose.training.disk_space import estimated_checkpoint_bytes
-from sdpose.training.distributed import World, init_from_environment
+from sdpose.training.distributed import World, init_from_environment, is_lost_peer
 from sdpose.training.energy import EnergyMeter, find_counters
 from sdpose.training.folder_in_use import in_use
 from sdpose.training.logs import RunLog
@@ -286,6 +286,11 @@ def _run_to_the_end(run: Run, loop: TrainingLoop, facts: RunFacts) -> FitOutcome
         run.finish(f"failed: {error}")
         raise
     except BaseException as error:  # a bug, used up memory, a second Ctrl-C: the files say so too
+        if run.world.size > 1 and is_lost_peer(error):
+            lost = "another process of this run has ended, and its own lines say why; go on with --resume-from auto"
+            run.log.error(lost)
+            run.finish("failed: another process has ended")
+            raise SdposeError(lost) from error
         if not is_out_of_memory(error):
             run.finish(f"failed: {type(error).__name__}")
             raise
