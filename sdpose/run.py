@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -167,7 +168,7 @@ class Run:
             self._set_aside_later(progress)
             path = self._save_iteration()
             raise RunFailed(
-                f"beyond repair; the last good state is saved: mend the cause, then go on with {path}"
+                f"beyond repair; the last good state is saved: mend the cause, then go on with {shlex.quote(str(path))}"
             )
         if outcome == "put back":
             self._went_back(progress)
@@ -181,7 +182,8 @@ class Run:
         if self.world.any_rank(self.stop.requested):
             path = self._save_iteration()
             self.log.warning(
-                f"stopped by {self.stop.name}; everything is saved: go on with --resume-from {path or 'auto'}"
+                f"stopped by {self.stop.name}; everything is saved: go on with --resume-from "
+                f"{shlex.quote(str(path or 'auto'))}"
             )
             return True
         self._stop_if_told()
