@@ -180,6 +180,9 @@ def _actions(
     if cause == "state":
         if "fresh_moments" in found.healed_by:
             actions.append(("action.fresh_optimizer", {"path": path}))
+        if found.with_other_batches and not found.bad_tensors and len(film.lived) == 1:
+            # Finite, and useless all the same: any batch shows it at once. Nobody should go on from there.
+            return [*actions, ("action.earlier", {"work_dir": str(case.work_dir)})]
         if found.bad_tensors and len(film.lived) == 1:
             actions.append(("action.earlier", {"work_dir": str(case.work_dir)}))
         return [*actions, *_own_loss(case, film, "action.own_loss"), resume]
