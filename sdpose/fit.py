@@ -378,6 +378,11 @@ def _restore(resumed: Checkpoint, run: Run) -> None:
         state.window.load_state_dict(saved["windows"][world.rank])
         restore_random_state(saved["random_states"][world.rank], state.device)
     state.progress.move_to(progress)
+    num_images = (saved or {}).get("num_images", run.num_images)
+    if num_images != run.num_images:
+        log.warning(
+            f"{resumed.path} was trained on {num_images} images, now there are {run.num_images}: not bit-exact"
+        )
     same_settings = resumed.meta.get("config") == run.config_text
     run.shop.resume((saved or {}).get("recovery"), same_settings=same_settings)
     if resumed.meta.get("seed") not in (None, run.seed):

@@ -99,6 +99,7 @@ class Run:
         self.epoch_length = epoch_length
         self.meter = meter or EnergyMeter(Counters())
         self.notifier = notifier
+        self.num_images = num_images
         self.problems = ProblemLog(num_images, log.warning)
         self.alert_file = AlertFile(work_dir / "alerts.jsonl", log=log.warning) if world.is_main else None
         self._total = settings.total_epochs * epoch_length
@@ -348,6 +349,7 @@ class Run:
         resume = {
             "batch": progress.batch,
             "epoch_length": self.epoch_length,
+            "num_images": self.num_images,
             "world_size": self.world.size,
             "pending_evaluation": stored.pending_evaluation and progress.batch == 0,
             "windows": [window for window, _ in ranks],
