@@ -39,7 +39,7 @@ from sdpose.run import Run, RunFailed, RunStopped
 from sdpose.training.checkpoint import Checkpoint, load_checkpoint
 from sdpose.training.checkpoint_store import CheckpointStore
 from sdpose.training.disk_space import estimated_checkpoint_bytes
-from sdpose.training.distributed import World, init_from_environment
+from sdpose.training.distributed import World, init_from_environment, is_lost_peer
 from sdpose.training.energy import EnergyMeter, find_counters
 from sdpose.training.folder_in_use import in_use
 from sdpose.training.logs import RunLog
@@ -231,7 +231,8 @@ def _fit(
             events=run,
             settings=LoopSettings(
                 total_epochs=settings.total_epochs,
-                log_interval=settings.log_config.interval,
+                # An epoch shorter than that would leave no line at all.
+                log_interval=min(settings.log_config.interval, len(loader)),
                 max_norm=clip.max_norm if clip else None,
                 norm_type=clip.norm_type if clip else 2.0,
                 cumulative_iters=settings.optimizer_config.cumulative_iters,
@@ -285,6 +286,11 @@ def _run_to_the_end(run: Run, loop: TrainingLoop, facts: RunFacts) -> FitOutcome
         run.finish(f"failed: {error}")
         raise
     except BaseException as error:  # a bug, used up memory, a second Ctrl-C: the files say so too
+        if run.world.size > 1 and is_lost_peer(error):
+            lost = "another process of this run has ended, and its own lines say why; go on with --resume-from auto"
+            run.log.error(lost)
+            run.finish("failed: another process has ended")
+            raise SdposeError(lost) from error
         if not is_out_of_memory(error):
             run.finish(f"failed: {type(error).__name__}")
             raise
@@ -372,6 +378,11 @@ def _restore(resumed: Checkpoint, run: Run) -> None:
         state.window.load_state_dict(saved["windows"][world.rank])
         restore_random_state(saved["random_states"][world.rank], state.device)
     state.progress.move_to(progress)
+    num_images = (saved or {}).get("num_images", run.num_images)
+    if num_images != run.num_images:
+        log.warning(
+            f"{resumed.path} was trained on {num_images} images, now there are {run.num_images}: not bit-exact"
+        )
     same_settings = resumed.meta.get("config") == run.config_text
     run.shop.resume((saved or {}).get("recovery"), same_settings=same_settings)
     if resumed.meta.get("seed") not in (None, run.seed):
@@ -379,6 +390,12 @@ def _restore(resumed: Checkpoint, run: Run) -> None:
             f"{resumed.path} was trained with seed {resumed.meta['seed']}, now it is {run.seed}: not bit-exact"
         )
     log.info(f"resumed epoch {resumed.epoch}, iter {resumed.iteration}")
+    total_epochs = run.settings.total_epochs
+    if resumed.epoch >= total_epochs:
+        log.warning(
+            f"nothing is left to train: {resumed.epoch} epochs are done and total_epochs is {total_epochs}; to go on: "
+            f"--cfg-options total_epochs={max(2 * total_epochs, resumed.epoch + total_epochs)}"
+        )
 
 
 def _facts(
@@ -428,10 +445,13 @@ def _say_start(run: Run, facts: RunFacts, num_samples: int) -> None:
     processes = f", {world.size} processes" if world.size > 1 else ""
     evaluated = f"; evaluated: {evaluator.describe()}" if evaluator else "; no evaluation"
     # Not through log.info: a path or a setting's name may hold "inf", which the guide's grep of latest.log looks for.
+    interval, epoch_length = settings.log_config.interval, facts.epoch_length or 1
+    rare = f"log_config.interval is {interval}, an epoch has {epoch_length} iterations: one line is logged an epoch"
     for line in (
         f"Start running, work_dir: {facts.work_dir}, seed {run.seed}",
         f"on {machine.describe()}{processes}",
         f"{num_samples} training persons, {facts.epoch_length} iterations an epoch{evaluated}",
+        *([rare] if interval > epoch_length else []),
         *settings.notes,
     ):
         log.startup(line, shown=True)

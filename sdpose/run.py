@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -39,6 +40,10 @@ from sdpose.training.vital_signs import floating_tensors, num_broken
 if TYPE_CHECKING:
     from sdpose.evaluate import Evaluator
     from sdpose.monitor.notify import Notifier
+
+
+# From random weights AP leaves zero after about so many (docs/plateau.md).
+PLATEAU_PEOPLE = 50_000
 
 
 class RunFailed(Exception):
@@ -94,6 +99,7 @@ class Run:
         self.epoch_length = epoch_length
         self.meter = meter or EnergyMeter(Counters())
         self.notifier = notifier
+        self.num_images = num_images
         self.problems = ProblemLog(num_images, log.warning)
         self.alert_file = AlertFile(work_dir / "alerts.jsonl", log=log.warning) if world.is_main else None
         self._total = settings.total_epochs * epoch_length
@@ -103,6 +109,7 @@ class Run:
         self._saved_at = time.monotonic()
         self._stop_for: str | None = None
         self._said: set[str] = set()
+        self._last_ap: float | None = None
         self.shop = self._repair_shop()
 
     # What the loop tells -----------------------------------------------------------------------------------------
@@ -162,7 +169,7 @@ class Run:
             self._set_aside_later(progress)
             path = self._save_iteration()
             raise RunFailed(
-                f"beyond repair; the last good state is saved: mend the cause, then go on with {path}"
+                f"beyond repair; the last good state is saved: mend the cause, then go on with {shlex.quote(str(path))}"
             )
         if outcome == "put back":
             self._went_back(progress)
@@ -176,7 +183,8 @@ class Run:
         if self.world.any_rank(self.stop.requested):
             path = self._save_iteration()
             self.log.warning(
-                f"stopped by {self.stop.name}; everything is saved: go on with --resume-from {path or 'auto'}"
+                f"stopped by {self.stop.name}; everything is saved: go on with --resume-from "
+                f"{shlex.quote(str(path or 'auto'))}"
             )
             return True
         self._stop_if_told()
@@ -212,11 +220,14 @@ class Run:
         self._say(self.monitor.finish(reason))
         if self.notifier is not None:
             self.notifier.close()
+        if reason == "finished" and self._last_ap is not None and self._last_ap < 1e-4:
+            self.log.warning(_learnt_nothing(self._people_seen()))
         best = ""
         if self.store is not None and self.store.best_score is not None:
             metric = self.settings.evaluation.best_metric
-            name = self.store.best_path.name if self.store.best_path else "no file"
-            best = f"; best {metric} {self.store.best_score:.4f} in {name}"
+            file = self.store.best_path.name if self.store.best_path else self.store.best_elsewhere
+            where = f"in {file}" if file else "from before, its file is not here"
+            best = f"; best {metric} {self.store.best_score:.4f} {where}"
         self.log.info(f"run {reason}{best}; statistics in training_stats.txt")
 
     # Records and alerts ------------------------------------------------------------------------------------------
@@ -338,6 +349,7 @@ class Run:
         resume = {
             "batch": progress.batch,
             "epoch_length": self.epoch_length,
+            "num_images": self.num_images,
             "world_size": self.world.size,
             "pending_evaluation": stored.pending_evaluation and progress.batch == 0,
             "windows": [window for window, _ in ranks],
@@ -375,6 +387,7 @@ class Run:
         metrics, noise, details = self.world.broadcast_object(
             (outcome.metrics, outcome.noise, outcome.details)
         )
+        self._last_ap = metrics.get("AP")
         # Before the log tells of the evaluation: who sees the line may look at the picture.
         no_picture = self.evaluator.draw(outcome, progress.epoch)
         for line in (*outcome.notes, *([no_picture] if no_picture else [])):
@@ -435,6 +448,10 @@ class Run:
         device = {"memory": float(memory_mib)} if memory_mib is not None else {}
         return {**machine_signs(self.checkpoint_dir), **device}
 
+    def _people_seen(self) -> int:
+        batch_size = self.settings.data.train_samples_per_gpu * self.world.size
+        return self.state.progress.iteration * batch_size
+
     def _memory_mib(self) -> int | None:
         if self.machine.device.type != "cuda":
             return None
@@ -449,3 +466,14 @@ class Run:
             path.write_text(self.config_text, encoding="utf-8")
         except OSError as error:
             raise SdposeError(f"cannot write {path}: {error.strerror}; choose another --work-dir") from error
+
+
+def _learnt_nothing(num_people: int) -> str:
+    """What is said of a run that ends at AP 0; no alert, for a short try from random weights must end like this."""
+    begins = "AP is 0.0000 at the end: "
+    if num_people >= PLATEAU_PEOPLE:
+        return f"{begins}{num_people:,} people were seen and nothing learnt; sdpose explain --chain looks for the fault"
+    return (
+        f"{begins}{num_people:,} people were seen, and from random weights nothing shows before some "
+        f"{PLATEAU_PEOPLE:,} (docs/plateau.md): train longer; had it begun with trained weights, they are lost"
+    )

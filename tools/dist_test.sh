@@ -10,7 +10,7 @@ config="$1"; checkpoint="$2"; gpus="$3"; shift 3
 here="$(cd "$(dirname "$0")" && pwd)"
 source "$here/pick_python.sh"
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-$(( ($(nproc) + gpus - 1) / gpus ))}"
-exec "$PYTHON" -m torch.distributed.run \
+exec "$PYTHON" "$here/launch.py" \
   --nnodes="${NNODES:-1}" --node-rank="${NODE_RANK:-0}" --master-addr="${MASTER_ADDR:-127.0.0.1}" \
   --master-port="${PORT:-29502}" --nproc-per-node="$gpus" \
   "$here/test.py" "$config" "$checkpoint" --launcher pytorch "$@"

@@ -17,7 +17,7 @@ for argument in "$@"; do
   case "$argument" in --seed | --seed=* | --resume-from | --resume-from=*) seed=() ;; esac
 done
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-$(( ($(nproc) + gpus - 1) / gpus ))}"
-exec "$PYTHON" -m torch.distributed.run \
+exec "$PYTHON" "$here/launch.py" \
   --nnodes="${NNODES:-1}" --node-rank="${NODE_RANK:-0}" --master-addr="${MASTER_ADDR:-127.0.0.1}" \
   --master-port="${PORT:-29500}" --nproc-per-node="$gpus" \
   "$here/train.py" "$config" --launcher pytorch ${seed[@]+"${seed[@]}"} "$@"

@@ -40,6 +40,17 @@ _HELPERS = (
     "dataset_info",
 )
 
+# Where a key is looked for that was written without its section.
+_SECTIONS = (
+    "optimizer",
+    "data",
+    "evaluation",
+    "checkpoint_config",
+    "log_config",
+    "lr_config",
+    "optimizer_config",
+)
+
 
 def check_top_level(raw: RawConfig, reading: Reading, known: Sequence[str]) -> SourceDict:
     """The settings among the file's names; helper names are left out. Notes and errors for all others."""
@@ -58,10 +69,19 @@ def check_top_level(raw: RawConfig, reading: Reading, known: Sequence[str]) -> S
             reading.note(name, f"{name} has no meaning here: {_WITHOUT_MEANING[name]}.", place)
         elif name not in raw.used and name not in _HELPERS:
             guess = nearest(name, known)
+            if not place.line:
+                guess = _deeper(name, raw.values) or guess
             if guess or not place.line:
                 raise SdposeError(f"{place}: {name}: no such setting.{guess} Known: {', '.join(known)}.")
             reading.note(name, f"nothing uses the name '{name}'.", place)
     return values
+
+
+def _deeper(name: str, values: SourceDict) -> str:
+    """` Did you mean 'optimizer.lr'?` where one of the sections has such a key, as in mmcv's `--cfg-options lr=...`."""
+    sections = (*(key for key in _SECTIONS if isinstance(values.get(key), Mapping)),)
+    found = [f"{section}.{name}" for section in sections if name in values[section]]
+    return f" Did you mean '{found[0]}'?" if found else ""
 
 
 def _check_workflow(value: Any, where: str, reading: Reading) -> None:

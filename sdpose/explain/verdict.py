@@ -146,6 +146,8 @@ def _actions(
         actions = _about_settings(case, film, found)
     elif cause == "state":
         actions = _about_state(case, film, found)
+        if _breaks_with_any_batch(film, found):
+            return actions
     path = str(case.checkpoint.path)
     resume: Phrase = ("action.start_anew", {}) if case.from_start else ("action.resume", {"path": path})
     return [*actions, resume]
@@ -194,9 +196,17 @@ def _about_state(case: Case, film: Replay, found: Findings) -> list[Phrase]:
     actions: list[Phrase] = []
     if "fresh_moments" in found.healed_by:
         actions.append(("action.fresh_optimizer", {"path": str(case.checkpoint.path)}))
+    earlier: Phrase = ("action.earlier", {"work_dir": str(case.work_dir)})
+    if _breaks_with_any_batch(film, found):
+        return [*actions, earlier]
     if found.bad_tensors and len(film.lived) == 1:
-        actions.append(("action.earlier", {"work_dir": str(case.work_dir)}))
+        actions.append(earlier)
     return [*actions, *_own_loss(case, film, "action.own_loss")]
+
+
+def _breaks_with_any_batch(film: Replay, found: Findings) -> bool:
+    """Finite, and useless all the same: any batch shows it at once. Nobody should go on from there."""
+    return found.with_other_batches and not found.bad_tensors and len(film.lived) == 1
 
 
 def _own_loss(case: Case, film: Replay, key: str) -> list[Phrase]:

@@ -47,6 +47,8 @@ FROZEN = 4
 LEARNT_AP = 0.3
 # A share of the loss that is next to nothing while the score is zero.
 HARDLY = 0.05
+# Of a run that goes on.
+ZERO_EVALUATIONS = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +96,7 @@ def diagnose(log: TrainingLog, *, language: str) -> Diagnosis:
     for series in _runs(log):
         roles = assign_roles(series)
         curve = roles.train_loss or roles.val_loss or roles.score or curve
-        hits += _hits(roles)
+        hits += _hits(roles, last_epoch=log.total_epochs)
     hits.sort(key=lambda hit: int(hit.series.rows[hit.index]))
     hits = _heard(hits)
     kinds = {hit.kind for hit in hits if hit.severity != "info"}
@@ -141,7 +143,7 @@ def _cut(series: Series, keep: np.ndarray[Any, np.dtype[np.bool_]]) -> Series:
     )
 
 
-def _hits(roles: LogRoles) -> list[_Hit]:
+def _hits(roles: LogRoles, *, last_epoch: int | None) -> list[_Hit]:
     """All faults of one run, with what speaks against one of them heard."""
     broken = _non_finite(roles)
     loss = roles.train_loss or roles.val_loss
@@ -157,7 +159,7 @@ def _hits(roles: LogRoles) -> list[_Hit]:
         if broken is None and not roles.adversarial:
             hits += _loss_faults(roles, whole, score)
     if score is not None and broken is None:
-        hits += _score_faults(roles, score)
+        hits += _score_faults(roles, score, last_epoch=last_epoch)
     return hits
 
 
@@ -257,8 +259,10 @@ def _loss_faults(roles: LogRoles, whole: Series, score: Series | None) -> Iterat
             break
 
 
-def _score_faults(roles: LogRoles, score: Series) -> Iterator[_Hit]:
-    if is_zero(score.values):
+def _score_faults(roles: LogRoles, score: Series, *, last_epoch: int | None) -> Iterator[_Hit]:
+    # A young run may still begin; one that is over has not.
+    is_over = last_epoch is not None and bool(len(score.values)) and score.epochs[-1] >= last_epoch
+    if is_zero(score.values, at_least=1 if is_over else ZERO_EVALUATIONS):
         evidence: dict[str, Any] = {
             "current": float(score.values[-1]),
             "num_evaluations": len(score.values),

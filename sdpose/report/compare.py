@@ -81,8 +81,10 @@ def _best_evaluation(summary: RunSummary) -> tuple[Evaluation | None, str]:
     folder = summary.path / FOLDER
     epoch = summary.best_epoch
     path = folder / f"epoch_{epoch}.npz"
-    if epoch is None or not path.exists():
-        return None, "no stored evaluation: runs before this version, or never evaluated"
+    if epoch is None:
+        return None, "never evaluated"
+    if not path.exists():
+        return None, "no stored evaluation (runs before this version have none)"
     try:
         return Evaluation.load(path), ""
     except SdposeError as error:

@@ -193,7 +193,9 @@ def _state(folder: Path, note: Mapping[str, Any]) -> tuple[State, str, RunSummar
         return "finished", "", summary
     ending = note.get("ending") or {}
     if ending.get("code") not in (None, 0, *STOPPED_CODES):
-        return "failed", str(ending.get("why", "")), summary
+        # The run's own log says more than an exit code.
+        own = summary.why if summary is not None and summary.state == "failed" else ""
+        return "failed", own or str(ending.get("why", "")), summary
     if summary is not None and summary.state in ("failed", "stopped"):
         return "failed", f"{summary.state}: {summary.why}", summary
     return "interrupted", "", summary

@@ -62,6 +62,9 @@ class CheckpointStore:
         self.checkpoint_bytes = checkpoint_bytes
         self.best_score: float | None = None
         self.best_path: Path | None = None
+        """Of this folder."""
+        self.best_elsewhere: Path | None = None
+        """Where the best file lies when the run went on from another folder and was not better since."""
         self.last_path: Path | None = None
         self.kept_iteration: int | None = None
         """`iter_N.pth` of this iteration stays until something else is set."""
@@ -74,10 +77,20 @@ class CheckpointStore:
         told = checkpoint.hook_msgs
         score, best, last = told.get("best_score"), told.get("best_ckpt"), told.get("last_ckpt")
         self.best_score = float(score) if isinstance(score, int | float) else None
-        # Only a file name is taken over: a path from another work_dir must not lead to deleting files there.
-        self.best_path = self.work_dir / Path(best).name if isinstance(best, str) and best else None
+        self._find_best(checkpoint, best if isinstance(best, str) else "")
         self.last_path = Path(last) if isinstance(last, str) and last else None
         self._last_saved_at = checkpoint.saved_at
+
+    def _find_best(self, checkpoint: Checkpoint, told: str) -> None:
+        """The best file's name counts, not its path: one of another work_dir must not be deleted, and may be gone."""
+        name = Path(told).name
+        beside = checkpoint.path.parent / name if checkpoint.path is not None else None
+        found = [
+            path for path in (self.work_dir / name, beside, Path(told)) if name and path and path.is_file()
+        ]
+        is_ours = bool(found) and found[0].resolve().parent == self.work_dir.resolve()
+        self.best_path = self.work_dir / name if is_ours else None
+        self.best_elsewhere = found[0] if found and not is_ours else None
 
     def set_aside(self) -> Path | None:
         """Move what an earlier run left here into a folder of its own, so that a new run overwrites nothing.
@@ -148,13 +161,13 @@ class CheckpointStore:
     def save_best(self, checkpoint: Checkpoint, score: float, *, metric: str = "AP") -> Path:
         """Write `best_<metric>_epoch_N.pth` and remember its score; the previous best file of this run
         goes."""
-        previous_score, previous = self.best_score, self.best_path
+        previous_score, previous, elsewhere = self.best_score, self.best_path, self.best_elsewhere
         path = self.work_dir / f"best_{metric}_epoch_{checkpoint.epoch}.pth"
-        self.best_score, self.best_path = float(score), path
+        self.best_score, self.best_path, self.best_elsewhere = float(score), path, None
         try:
             self._save(checkpoint, path.name, is_best=True)
         except BaseException:
-            self.best_score, self.best_path = previous_score, previous
+            self.best_score, self.best_path, self.best_elsewhere = previous_score, previous, elsewhere
             raise
         if previous is not None and previous != path:
             _remove(previous)
@@ -167,7 +180,8 @@ class CheckpointStore:
             told["last_ckpt"] = str(self.last_path)
         if self.best_score is not None:
             told["best_score"] = self.best_score
-            told["best_ckpt"] = str(self.best_path)
+            if (best := self.best_path or self.best_elsewhere) is not None:
+                told["best_ckpt"] = str(best)
         return told
 
     def num_files_at_most(self) -> int:
@@ -185,6 +199,7 @@ class CheckpointStore:
             checkpoint_bytes=self.checkpoint_bytes,
             num_checkpoints=self.num_files_at_most(),
             existing_bytes=sum(path.stat().st_size for path in self.files()),
+            max_keep_ckpts=self.max_keep_ckpts,
         )
 
     def files(self) -> list[Path]:

@@ -32,7 +32,12 @@ def free_bytes(folder: Path) -> int:
 
 
 def require_room_for_run(
-    folder: Path, *, checkpoint_bytes: int, num_checkpoints: int, existing_bytes: int = 0
+    folder: Path,
+    *,
+    checkpoint_bytes: int,
+    num_checkpoints: int,
+    existing_bytes: int = 0,
+    max_keep_ckpts: int = -1,
 ) -> None:
     """Raise StorageError when `num_checkpoints` files do not fit.
 
@@ -42,10 +47,12 @@ def require_room_for_run(
     needed = max(num_checkpoints * checkpoint_bytes - existing_bytes, checkpoint_bytes) + _TEXT_BYTES
     free = free_bytes(folder)
     if free < needed:
+        fewer = min(max_keep_ckpts - 1, 3) if max_keep_ckpts > 0 else 3
+        cures = ["free space", *([f"keep fewer (checkpoint_config.max_keep_ckpts={fewer})"] if fewer else [])]
         raise StorageError(
             f"the disk of {folder} has {shown_bytes(free)} free, this run will write {shown_bytes(needed)} "
-            f"({num_checkpoints} checkpoints of {shown_bytes(checkpoint_bytes)}): free space, keep fewer "
-            "(checkpoint_config.max_keep_ckpts=3), or choose another disk with --work-dir"
+            f"({num_checkpoints} checkpoints of {shown_bytes(checkpoint_bytes)}): {', '.join(cures)}, "
+            "or choose another disk with --work-dir"
         )
 
 

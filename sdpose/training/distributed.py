@@ -21,6 +21,8 @@ from sdpose.training.launchers import process_number, process_variables
 
 # Rank 0 may evaluate or write a big file while the others wait for it.
 _TIMEOUT = datetime.timedelta(minutes=60)
+# As gloo says it.
+_LOST_PEER = ("Connection closed by peer", "Connection reset by peer")
 
 
 @dataclass(frozen=True)
@@ -120,6 +122,14 @@ def init_from_environment(
             "if the port is taken, set another one (PORT=29501)"
         ) from error
     return World(rank, size, local_rank, chosen, backend, control)
+
+
+def is_lost_peer(error: BaseException) -> bool:
+    """Whether this says that another process of the run is gone: what it died of stands in its own lines."""
+    if isinstance(error, dist.DistBackendError | dist.DistNetworkError):
+        return True
+    said = str(error)
+    return isinstance(error, RuntimeError) and any(words in said for words in _LOST_PEER)
 
 
 def unwrap(model: nn.Module) -> nn.Module:

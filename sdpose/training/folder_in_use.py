@@ -8,12 +8,13 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 from sdpose.errors import SdposeError
 from sdpose.training.atomic_file import storage_error
 
 LOCK = ".training.lock"
-# A process that was killed lets go at once; one that is ending writes its report.
+# A process that is ending still writes its report; one that was killed lets go at once.
 WAIT_S = 1.0
 
 
@@ -28,29 +29,46 @@ def in_use(folder: Path) -> Iterator[None]:
     path = folder / LOCK
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        file = path.open("a+", encoding="utf-8")
-    except OSError as error:
-        raise storage_error(path, error) from error
-    with file:
-        deadline = time.monotonic() + WAIT_S
-        while True:
-            try:
-                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except (BlockingIOError, PermissionError) as error:
-                if time.monotonic() > deadline:
-                    file.seek(0)
-                    holder = file.read().strip() or "unknown"
-                    raise SdposeError(
-                        f"another training works in {folder} (process {holder}); let it finish, or give this one a "
-                        "folder of its own with --work-dir"
-                    ) from error
-                time.sleep(0.1)
-            except OSError:
-                break  # no locks here
+        file = _locked(path)
         file.truncate(0)
         file.write(f"{os.getpid()}\n")
         file.flush()
+    except OSError as error:
+        raise storage_error(path, error) from error
+    with file:
         yield
-        # Left empty: deleting it would let two processes hold two locks.
-        file.truncate(0)
+        # While it is still held: who waited for it sees that the file is gone, and makes another.
+        with contextlib.suppress(OSError):
+            path.unlink()
+
+
+def _locked(path: Path) -> IO[str]:
+    deadline = time.monotonic() + WAIT_S
+    while True:
+        file = path.open("a+", encoding="utf-8")
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError) as error:
+            with file:
+                file.seek(0)
+                holder = file.read().strip() or "unknown"
+            if time.monotonic() > deadline:
+                raise SdposeError(
+                    f"another training works in {path.parent} (process {holder}); let it finish, or give this one a "
+                    "folder of its own with --work-dir"
+                ) from error
+            time.sleep(0.1)
+            continue
+        except OSError:
+            return file  # no locks here
+        if _is_the_file(path, file):
+            return file
+        file.close()
+
+
+def _is_the_file(path: Path, file: IO[str]) -> bool:
+    """Whether `path` still names it: its last holder may have deleted it in between."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(file.fileno()))
+    except FileNotFoundError:
+        return False

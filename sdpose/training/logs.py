@@ -197,14 +197,28 @@ class RemainingTime:
 
 
 def _open_stamped(work_dir: Path, stamp: str | None, now: float) -> tuple[IO[str], str]:
-    """The text log under a stamp that no other run has; a run of the same second gets the next one."""
+    """The text log under a stamp that no other run has; a run of the same second gets the next one.
+
+    Without a wished one it is later than all others here: who reads the folder goes by the names, and a clock may have
+    been set back.
+    """
     moment = datetime.datetime.strptime(stamp, _STAMP) if stamp else datetime.datetime.fromtimestamp(now)
+    newest = max(filter(None, map(_stamp_of, work_dir.glob("*.log"))), default=moment)
+    if stamp is None and newest > moment:
+        moment = newest + datetime.timedelta(seconds=1)
     while True:
         free = moment.strftime(_STAMP)
         try:
             return _open_new(work_dir / f"{free}.log"), free
         except FileExistsError:
             moment += datetime.timedelta(seconds=1)
+
+
+def _stamp_of(path: Path) -> datetime.datetime | None:
+    try:
+        return datetime.datetime.strptime(path.stem, _STAMP)
+    except ValueError:
+        return None
 
 
 def _open_new(path: Path) -> IO[str]:

@@ -293,7 +293,10 @@ def test_mistakes_on_the_command_line_name_the_option(tmp_path: Path, base: str)
     message = refusal(tmp_path, base, cfg_options=["optimizer.lrr=1"])
     assert message.startswith("--cfg-options optimizer.lrr=1: optimizer.lrr: unknown key. Did you mean 'lr'?")
     message = refusal(tmp_path, base, cfg_options=["nonsense=1"])
-    assert message.startswith("--cfg-options nonsense=1: nonsense: no such setting.")
+    assert message.startswith("--cfg-options nonsense=1: nonsense: no such setting. Known: ")
+    for option, meant in (("lr=3", "optimizer.lr"), ("workers_per_gpu=2", "data.workers_per_gpu")):
+        message = refusal(tmp_path, base, cfg_options=[option])
+        assert f": no such setting. Did you mean '{meant}'?" in message
 
 
 class TestNotes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from pathlib import Path
@@ -176,6 +177,18 @@ def test_a_score_of_zero() -> None:
     assert judged(flat, zeros).verdict == "no_learning"
     begins = series("AP", np.concatenate([np.zeros(6), rising(14)]), mode="val", every=10)
     assert judged(series("loss", falling()), begins).verdict == "healthy"
+
+
+@pytest.mark.parametrize(
+    ("total_epochs", "verdict"), [(30, "metric_collapse"), (31, "healthy"), (None, "healthy")]
+)
+def test_a_short_run_that_is_over_at_zero(total_epochs: int | None, verdict: str) -> None:
+    zero = series("AP", [0.0], mode="val", every=30)
+    zero = dataclasses.replace(zero, epochs=np.array([30.0]))
+    log = TrainingLog(path=Path("x"), format="sdpose", series=(zero,), total_epochs=total_epochs)
+    outcome = diagnose(log, language="en")
+    assert outcome.verdict == verdict
+    assert "In each of" not in "".join(alert.message for alert in outcome.alerts)
 
 
 def test_a_score_that_collapses() -> None:

@@ -248,3 +248,31 @@ def test_a_short_run_is_looked_at_more_often(facts: RunFacts, interval: int) -> 
 def test_a_step_of_the_learning_rate_ends_a_plateau(lr_at_the_end: float, kinds: list[str]) -> None:
     records = [val(epoch, 0.5, lr=1e-3 if epoch < 6 else lr_at_the_end) for epoch in range(1, 9)]
     assert [found.kind for found in findings(Plateau(num_evaluations=3), records)] == kinds
+
+
+@pytest.mark.parametrize(
+    ("series", "alarm"),
+    [
+        # Random weights at a rate of 3 (measured): the loss falls to the end, to nine times that of no step at all.
+        ([0.107, 14.0, 30.0, 16.8, 6.6, 11.2, 5.6, 5.8, 2.0, 1.2, 1.0, 0.94, 0.9, 0.8], True),
+        ([0.107, 0.104, 0.1, 0.09, 0.08, 0.08, 0.079], False),
+        ([0.0040, 0.0131, 0.0051, 0.0046, 0.0042, 0.0061, 0.0050], False),
+        ([0.1, 9.0, 9.0, 9.0], False),
+        ([], False),
+    ],
+    ids=["learnt less than nothing", "a short healthy one", "wavers", "too few to say", "no iteration"],
+)
+def test_a_short_run_is_compared_with_its_first_iteration(series: list[float], alarm: bool) -> None:
+    records = [train(number, loss, acc_pose=0.01) for number, loss in enumerate(series, start=1)]
+    detector = Divergence(check_interval=1, warmup_iterations=100)
+    assert findings(detector, records) == []
+    resumed = Divergence(check_interval=1, warmup_iterations=100)
+    resumed.load_state_dict(detector.state_dict())
+    found = resumed.finish()
+    assert [(each.kind, each.iteration, each.evidence["best"]) for each in found] == (
+        [("divergence", len(series), series[0])] if alarm else []
+    )
+    assert Divergence().finish() == ()
+    foreign = Divergence(check_interval=1)
+    assert findings(foreign, losses(series)) == []
+    assert foreign.finish() == (), "a loop of others may begin with little"

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+<<<<<<< HEAD
+=======
+import socket
+import sys
+>>>>>>> lifecycle
 from pathlib import Path
 
 import pytest
@@ -106,3 +111,28 @@ def test_the_launch_script_gives_the_originals_seed_unless_there_is_one(
     shown = ended.out.splitlines()
     assert "--nproc-per-node=4" in shown
     assert shown[-len(passed) - 3 :] == ["c.py", "--launcher", "pytorch", *passed]
+
+
+@pytest.mark.parametrize(
+    ("ending", "code", "said"),
+    [
+        ("print('sdpose: error: yours', file=sys.stderr); sys.exit(2)", 2, "sdpose: error: yours\n"),
+        (
+            "os.kill(os.getpid(), 9)",
+            137,
+            "sdpose: error: process 1 was killed by SIGKILL; most often the machine had no memory left. Go on with "
+            "--resume-from auto\n",
+        ),
+    ],
+    ids=["a mistake", "killed"],
+)
+def test_the_launcher_ends_with_the_code_of_the_process_that_failed_and_its_words_alone(
+    tmp_path: Path, ending: str, code: int, said: str
+) -> None:
+    script = tmp_path / "one.py"
+    script.write_text(
+        f"import os, sys, time\nif os.environ['RANK'] == '1':\n    {ending}\nelse:\n    time.sleep(60)\n"
+    )
+    words = ["--nnodes=1", f"--master-port={free_port()}", "--nproc-per-node=2", script]
+    ended = type_in(sys.executable, "tools/launch.py", *words)
+    assert (ended.code, ended.err) == (code, said), ended

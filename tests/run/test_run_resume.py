@@ -175,7 +175,22 @@ def test_an_official_checkpoint_goes_on_with_its_optimizer(
     assert not list(checkpoint_differences(straight / "latest.pth", work_dir / "latest.pth"))
     # The best score rides in hook_msgs; 0.25 was not reached again, so no new best file appears.
     assert not list(work_dir.glob("best_*"))
+    assert "run finished; best AP 0.2500 from before, its file is not here" in log_text(work_dir)
     assert load_checkpoint(work_dir / "latest.pth").hook_msgs["best_score"] == 0.25
+
+
+def test_other_images_than_before_are_told(
+    straight: Path, config: Path, people: Path, tmp_path: Path
+) -> None:
+    annotations = json.loads((people / "annotations" / "person_keypoints_train2017.json").read_text())
+    gone = annotations["images"].pop()["id"]
+    annotations["annotations"] = [one for one in annotations["annotations"] if one["image_id"] != gone]
+    fewer = tmp_path / "fewer.json"
+    fewer.write_text(json.dumps(annotations))
+    options = [f"data.train.ann_file={fewer}", "total_epochs=2"]
+    work_dir = tmp_path / "resumed"
+    assert resume(config, work_dir, *options, wanted=str(straight / "epoch_1.pth")) == 0
+    assert "was trained on 24 images, now there are 23: not bit-exact" in log_text(work_dir)
 
 
 def test_another_batch_size_goes_on_and_says_that_it_is_another_run(

@@ -274,6 +274,20 @@ def test_a_file_that_will_not_fit_is_not_begun(tmp_path: Path, monkeypatch: pyte
     assert names(tmp_path) == ["epoch_1.pth", "latest.pth"]
 
 
+def test_the_best_file_of_another_folder_is_named_and_never_deleted(tmp_path: Path) -> None:
+    first = store(tmp_path / "first")
+    first.save_best(at(1), 0.3)
+    path = first.save_epoch(at(2))
+    second = store(tmp_path / "second")
+    second.continue_from(load_checkpoint(path))
+    elsewhere = tmp_path / "first" / "best_AP_epoch_1.pth"
+    assert (second.best_score, second.best_path, second.best_elsewhere) == (0.3, None, elsewhere)
+    assert second.hook_msgs()["best_ckpt"] == str(elsewhere)
+    second.save_best(at(3), 0.5)
+    assert (second.best_path, second.best_elsewhere) == (tmp_path / "second" / "best_AP_epoch_3.pth", None)
+    assert elsewhere.exists()
+
+
 def test_a_failed_best_leaves_the_previous_best_in_charge(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -243,6 +243,16 @@ def test_runs_of_one_second_get_stamps_of_their_own(tmp_path: Path) -> None:
     assert [int(stamp[-6:]) - int(stamps[0][-6:]) for stamp in stamps] == [0, 1, 2, 3]
 
 
+def test_a_clock_that_was_set_back_does_not_put_the_newer_log_first(tmp_path: Path) -> None:
+    (tmp_path / "notes.log").write_text("of somebody else")
+    stamps = []
+    for moment in (NOON, NOON - 86400, NOON + 10):
+        with RunLog(tmp_path, clock=lambda moment=moment: moment) as log:
+            stamps.append(log.stamp)
+    assert stamps == sorted(stamps)
+    assert len(set(stamps)) == 3
+
+
 def test_an_old_link_called_latest_log_is_replaced_and_not_written_through(tmp_path: Path) -> None:
     (tmp_path / "precious.log").write_text("keep me")
     (tmp_path / "latest.log").symlink_to("precious.log")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import shlex
 
 from sdpose.monitor.advice.case import Case
 from sdpose.monitor.advice.digits import setting, two_digits
@@ -254,5 +254,6 @@ def _joined(*changes: str | None) -> str:
     return "; ".join(present(*changes))
 
 
-def _folder(case: Case) -> str | Path:
-    return case.facts.work_dir or "work_dirs/*"
+def _folder(case: Case) -> str:
+    """As a shell takes it: commands are copied."""
+    return shlex.quote(str(case.facts.work_dir)) if case.facts.work_dir else "work_dirs/*"

@@ -26,6 +26,11 @@ WRONG_EVALUATION = Phrase(
     "The evaluation looks at the wrong file: boxes or image ids do not belong to the annotations",
     "잘못된 파일로 평가함: box 또는 image id가 annotation과 맞지 않음",
 )
+TOO_SHORT = Phrase(
+    "The run was too short: from random weights AP leaves 0 after some 50,000 people (docs/plateau.md)",
+    "학습이 너무 짧음: 무작위 weight에서는 약 50,000명을 본 뒤에야 AP가 0을 벗어남 (docs/plateau.md)",
+)
+SHORT_PEOPLE, SHORT_EVALUATIONS = 50_000, 5
 OVERFITTING = Phrase("Possibly overfitting", "Overfitting 가능성", guide=True)
 CHECK_SCHEDULE = Phrase("Check the learning rate schedule", "Learning rate schedule 확인", guide=True)
 RESTORE_BEST = Phrase(
@@ -61,10 +66,12 @@ def metric_zero(case: Case) -> Advice:
         )
     too_low = case.facts.lr is not None and case.facts.lr < changes.FAR_TOO_LOW
     suspect = LR_TOO_LOW if too_low else LR_TOO_HIGH
-    causes = (NO_HEATMAPS, EXTREME_OUTPUT, WRONG_EVALUATION, WRONG_LABELS, suspect)
+    causes = [NO_HEATMAPS] if case.is_ours else []
+    causes += [EXTREME_OUTPUT, WRONG_EVALUATION, WRONG_LABELS, suspect]
+    causes += [TOO_SHORT] if _is_short(case) else []
     return Advice(
         message=case.message(IS_ZERO, *lines, metric=case.metric, current=current),
-        causes=tuple(case.say(cause) for cause in causes[0 if case.is_ours else 1 :]),
+        causes=tuple(case.say(cause) for cause in causes),
         actions=changes.present(
             changes.quick_check_action(case),
             changes.find_cause_action(case, " --chain"),
@@ -73,6 +80,16 @@ def metric_zero(case: Case) -> Advice:
             changes.raise_lr_action(case) if too_low else changes.lower_lr_action(case),
         ),
     )
+
+
+def _is_short(case: Case) -> bool:
+    """By people seen; of a log that does not tell them, by the number of evaluations. Of AP only."""
+    if case.metric != "AP":
+        return False
+    if case.facts.samples_per_gpu is None:
+        return bool(case.evidence.get("num_evaluations", 0) < SHORT_EVALUATIONS)
+    people = case.finding.iteration * case.facts.samples_per_gpu * case.facts.num_processes
+    return people < SHORT_PEOPLE
 
 
 COLLAPSED = Phrase("{metric} has collapsed!", "{metric} 급락!")

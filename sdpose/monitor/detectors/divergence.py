@@ -22,6 +22,9 @@ class Divergence(Detector):
     Nothing is found while the learning rate warms up, nor in the first ten checks after it: many losses rise with it.
     Unless training batches find clearly fewer joints than they did (`acc_pose`), or cost four times what random weights
     did: one can diverge within the warm-up.
+
+    At the end of a run, however short, the last iterations are compared with the very first one, which no step had
+    changed yet: a pose model that costs three times as much then has learnt less than nothing.
     """
 
     AT_LEAST = 10
@@ -29,6 +32,9 @@ class Divergence(Detector):
     KNEW, FORGOT = 0.3, 0.7
     RATIO_OF_FORGETTING = 1.5
     FAR_ABOVE = 4.0
+    # One iteration of a healthy training was at most 2.7 times the five before it (docs/guide.md).
+    WORSE_THAN_NOTHING = 3.0
+    LAST = 5
 
     def __init__(
         self,
@@ -49,11 +55,18 @@ class Divergence(Detector):
         self._history = CheckHistory(self.check_interval)
         self._accuracy = CheckHistory(self.check_interval)
         self._away = False
+        self._untrained: float | None = None
+        self._recent: list[tuple[int, int, float]] = []
+        self._said = False
 
     def update(self, record: Record) -> Sequence[Finding]:
         value = record.values.get(self.metric)
         if record.mode == "train" and "acc_pose" in record.values:
             self._accuracy.add(record.iteration, record.values["acc_pose"])
+        if record.mode == "train" and value is not None:
+            if record.iteration == 1:
+                self._untrained = value
+            self._recent = [*self._recent, (record.iteration, record.epoch, value)][-self.LAST :]
         if record.mode != "train" or value is None or not self._history.add(record.iteration, value):
             return ()
         forgets = self._forgets()
@@ -71,6 +84,7 @@ class Divergence(Detector):
         was_away, self._away = self._away, found is not None
         if found is None or was_away:
             return ()
+        self._said = True
         return (
             Finding(
                 kind="divergence",
@@ -87,6 +101,33 @@ class Divergence(Detector):
                     "first_iteration": self._history.iteration_at(skip + found.index),
                 },
                 time=record.time,
+            ),
+        )
+
+    def finish(self) -> Sequence[Finding]:
+        if self._said or not self._untrained or len(self._recent) < self.LAST or not len(self._accuracy):
+            return ()
+        current = float(np.median([value for _, _, value in self._recent]))
+        # Of NaN and infinities another detector tells.
+        if not self.WORSE_THAN_NOTHING * self._untrained <= current < float("inf"):
+            return ()
+        iteration, epoch, _ = self._recent[-1]
+        evidence = {
+            "current": current,
+            "best": self._untrained,
+            "best_iteration": 1,
+            "ratio": current / self._untrained,
+        }
+        return (
+            Finding(
+                kind="divergence",
+                severity="critical",
+                epoch=epoch,
+                iteration=iteration,
+                metric=self.metric,
+                value=current,
+                evidence=evidence,
+                time=0.0,
             ),
         )
 
@@ -107,16 +148,22 @@ class Divergence(Detector):
     def reset(self) -> None:
         self._history.clear()
         self._accuracy.clear()
-        self._away = False
+        self._away, self._said = False, False
+        self._untrained, self._recent = None, []
 
     def state_dict(self) -> dict[str, Any]:
         return {
             "history": self._history.state_dict(),
             "accuracy": self._accuracy.state_dict(),
             "away": self._away,
+            "untrained": self._untrained,
+            "recent": [list(each) for each in self._recent],
+            "said": self._said,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self._history.load_state_dict(state["history"])
         self._accuracy.load_state_dict(state["accuracy"])
         self._away = state["away"]
+        self._untrained, self._said = state.get("untrained"), state.get("said", False)
+        self._recent = [(each[0], each[1], each[2]) for each in state.get("recent", [])]

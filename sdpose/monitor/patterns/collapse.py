@@ -80,6 +80,6 @@ def find_passing_collapse(scores: Floats, *, at_least: int = 3) -> Collapse | No
     return None
 
 
-def is_zero(scores: Floats, *, at_least: int = 5, zero: float = 1e-4) -> bool:
+def is_zero(scores: Floats, *, at_least: int, zero: float = 1e-4) -> bool:
     """Whether a score (n,) was zero, to the four digits that people read, in all of `at_least` or more evaluations."""
     return len(scores) >= at_least and float(np.abs(scores).max()) < zero
