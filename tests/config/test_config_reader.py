@@ -202,10 +202,11 @@ ATTACKS = {
 
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_attacks_are_refused_quickly(tmp_path: Path, attack: str) -> None:
-    started_at = time.monotonic()
+    # Computing time of this process alone: another's work beside it is no attack's.
+    started_s = time.process_time()
     with pytest.raises(SdposeError):
         read(tmp_path, ATTACKS[attack])
-    assert time.monotonic() - started_at < 10
+    assert time.process_time() - started_s < 10
 
 
 @pytest.mark.parametrize(
@@ -213,10 +214,10 @@ def test_attacks_are_refused_quickly(tmp_path: Path, attack: str) -> None:
 )
 @pytest.mark.parametrize("quote", ["'", "f'", ""])
 def test_long_runs_of_blanks_after_a_mark_stay_cheap(tmp_path: Path, mark: str, quote: str) -> None:
-    started_at = time.monotonic()
+    started_s = time.process_time()
     with pytest.raises(SdposeError):
         read(tmp_path, f"a = {quote}{mark}{' ' * 300_000}{quote[-1:]}")
-    assert time.monotonic() - started_at < 10
+    assert time.process_time() - started_s < 10
 
 
 def test_opening_a_config_runs_nothing(tmp_path: Path) -> None:
