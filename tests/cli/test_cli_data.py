@@ -2,8 +2,8 @@
 
 import argparse
 import json
+import os
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -11,6 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import warm_python
 
 from sdpose.cli import data
 from sdpose.cli.main import main
@@ -130,26 +131,25 @@ def test_pack_survives_being_interrupted_and_killed(repository: Path, tmp_path: 
         *pack_words(repository, tmp_path, out, "--workers", "2"),
     ]
 
-    def start(num_parts: int) -> subprocess.Popen[str]:
+    def start(num_parts: int) -> warm_python.Process:
         """The command, at work and so many parts further."""
         wanted = num_parts + len(list(parts.glob("*.json")))
-        process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        with (tmp_path / "said").open("w") as said, (tmp_path / "errors").open("w") as errors:
+            process = warm_python.begin(words, cwd=tmp_path, env=os.environ, stdout=said, stderr=errors)
         while len(list(parts.glob("*.json"))) < wanted:
             assert process.poll() is None, "it ended before it could be stopped"
             time.sleep(0.005)
         return process
 
-    interrupted = start(1)
-    interrupted.send_signal(signal.SIGINT)
-    said, error = interrupted.communicate(timeout=60)
-    assert interrupted.returncode == 130
-    assert "of 64 images; the same command goes on from there" in said
-    assert error == "sdpose: interrupted\n"
+    with start(1) as interrupted:
+        interrupted.send_signal(signal.SIGINT)
+        assert interrupted.wait(timeout=60) == 130
+    assert "of 64 images; the same command goes on from there" in (tmp_path / "said").read_text()
+    assert (tmp_path / "errors").read_text() == "sdpose: interrupted\n"
 
-    killed = start(1)
-    workers = children_of(killed.pid)
-    killed.kill()
-    killed.communicate(timeout=60)
+    with start(1) as killed:
+        workers = children_of(killed.pid)
+        killed.kill()
     deadline = time.monotonic() + 30
     while any(Path(f"/proc/{worker}").exists() for worker in workers):
         assert time.monotonic() < deadline, "the workers of a killed command live on"
@@ -158,7 +158,7 @@ def test_pack_survives_being_interrupted_and_killed(repository: Path, tmp_path: 
     assert len(list(parts.glob("*.json"))) >= 2
 
     kept = {path.name: path.stat().st_mtime_ns for path in parts.glob("*.bin")}
-    done = subprocess.run(words, capture_output=True, text=True, timeout=120)
+    done = warm_python.run(words, cwd=tmp_path, env=os.environ, timeout=120)
     assert (done.returncode, done.stderr) == (0, "")
     now = {path.name: path.stat().st_mtime_ns for path in (out / "parts").glob("*.bin")}
     assert len(now) == 8 and kept.items() <= now.items()

@@ -1,16 +1,14 @@
-"""What every page's reader starts from, made once for a worker."""
+"""What every page's reader starts from, made once."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
+from made_once import exported_once, made_once
 from reader import Reader
 from sandbox import Prepared, prepare
 
@@ -24,39 +22,21 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
     torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setenv("LC_ALL", "C.UTF-8")
-        made = prepare(tmp_path_factory.mktemp("prepared"), monkeypatch)
+        folder = made_once(tmp_path_factory, "prepared", lambda folder: prepare(folder, monkeypatch))
     torch.set_num_threads(before)
-    return made
-
-
-@pytest.fixture(scope="session")
-def exported() -> dict[tuple[str, str], bytes]:
-    """What was exported already, by what the file says of itself and by its weights: an export takes 8 s."""
-    return {}
+    return Prepared(folder)
 
 
 @pytest.fixture
 def read_page(
     tmp_path: Path,
     prepared: Prepared,
-    exported: dict[tuple[str, str], bytes],
+    tmp_path_factory: pytest.TempPathFactory,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Callable[[Path], None]]:
     """Types every command of a page."""
-    really_export = job.onnx_bytes
-
-    def export_once(trained: Any, facts: Any) -> bytes:
-        weights = hashlib.sha256()
-        for tensor in trained.model.state_dict().values():
-            weights.update(tensor.numpy().tobytes())
-        # The name is that of the weights' file, which pages choose freely.
-        key = repr(replace(facts, name="", source="")), weights.hexdigest()
-        if key not in exported:
-            exported[key] = really_export(trained, facts)
-        return exported[key]
-
-    monkeypatch.setattr(job, "onnx_bytes", export_once)
+    monkeypatch.setattr(job, "onnx_bytes", partial(exported_once, tmp_path_factory))
     # 500 draws for the intervals of AP would be half of the time of such small trainings.
     monkeypatch.setattr(noise, "draws", partial(noise.draws, num_draws=25))
     monkeypatch.chdir(tmp_path)

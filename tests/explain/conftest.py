@@ -8,20 +8,17 @@ from pathlib import Path
 
 import pytest
 import torch
+from made_once import made_once
 
 sys.path.append(str(Path(__file__).resolve().parent.parent / "run"))
 
-from sdpose.data.synthetic import make_dataset
+from tiny_runs import draw_people
 
 
 @pytest.fixture(scope="session")
 def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """24 training and 8 validation pictures with 55 and 24 people."""
-    folder = tmp_path_factory.mktemp("people") / "set"
-    make_dataset(
-        folder, num_train_images=24, num_val_images=8, image_size_wh=(128, 128), seed=3, num_workers=0
-    )
-    return folder
+    return made_once(tmp_path_factory, "people", draw_people)
 
 
 @pytest.fixture(autouse=True)

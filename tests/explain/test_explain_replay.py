@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import socket
 from itertools import islice
 from pathlib import Path
 
 import pytest
 import torch
 from planted_faults import tiny_config, train
-from tiny_runs import type_in
+from tiny_runs import two_processes
 
 from sdpose.assemble.machine import choose_machine
 from sdpose.assemble.user_code import UserCode
@@ -143,11 +142,8 @@ def test_the_share_of_two_ranks_is_their_mean(case: Case) -> None:
 
 def test_a_run_of_two_processes_is_lived_through_in_one(tmp_path: Path, people: Path) -> None:
     config = tiny_config(tmp_path, people)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
     options = ["--seed", "1", "--cfg-options", "data.samples_per_gpu=4"]
-    ended = type_in("bash", "tools/dist_train.sh", config, 2, *options, PORT=port)
+    ended = two_processes("dist_train.sh", config, 2, *options, folder=tmp_path)
     assert ended.code == 0, ended
     case = find_case(tmp_path / "work" / "epoch_1.pth", iteration=8)
     assert case.world_size == 2

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from made_once import exported_once
 
-from sdpose.export.onnx_file import onnx_bytes
 from sdpose.export.people import People, drawn_people
 from sdpose.predict.model_facts import ModelFacts
 from sdpose.trained_model import TrainedModel, load_trained_model
@@ -32,12 +32,14 @@ def people(demo: TrainedModel, tmp_path_factory: pytest.TempPathFactory) -> Peop
 
 
 @pytest.fixture(scope="session")
-def plain_file(demo: TrainedModel) -> bytes:
+def plain_file(demo: TrainedModel, tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """Normalised images in, heatmaps out."""
-    return onnx_bytes(demo, ModelFacts.of(demo, takes="normalised", gives="heatmaps", flip_inside=False))
+    facts = ModelFacts.of(demo, takes="normalised", gives="heatmaps", flip_inside=False)
+    return exported_once(tmp_path_factory, demo, facts)
 
 
 @pytest.fixture(scope="session")
-def whole_file(demo: TrainedModel) -> bytes:
+def whole_file(demo: TrainedModel, tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """uint8 crops in, joints out, flip test inside."""
-    return onnx_bytes(demo, ModelFacts.of(demo, takes="crops", gives="joints", flip_inside=True))
+    facts = ModelFacts.of(demo, takes="crops", gives="joints", flip_inside=True)
+    return exported_once(tmp_path_factory, demo, facts)

@@ -68,7 +68,7 @@ def trainer(
         output_dir=str(tmp_path), per_device_train_batch_size=8, learning_rate=learning_rate(fault),
         train_sampling_strategy="sequential", report_to=[], disable_tqdm=True, use_cpu=True, **options,
     )  # fmt: skip
-    return transformers.Trainer(
+    built = transformers.Trainer(
         model=net or Net(),
         args=arguments,
         train_dataset=Samples(Regression(fault)),
@@ -76,6 +76,8 @@ def trainer(
         compute_metrics=None if scores is None else lambda _: {"accuracy": scores.pop(0)},
         callbacks=[monitor],
     )
+    built.remove_callback(transformers.PrinterCallback)  # six hundred lines a training
+    return built
 
 
 @every_fault

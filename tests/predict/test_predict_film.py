@@ -14,6 +14,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import warm_python
 from numpy.typing import NDArray
 from walking_film import NUM_FRAMES, DrawnFilm
 
@@ -94,10 +95,12 @@ def test_a_killed_run_goes_on_and_ends_as_if_it_had_not_been(drawn_film: DrawnFi
     assert predict(*words, "--out", tmp_path / "whole") == 0
     out = tmp_path / "killed"
     command = ["predict", DEMO, *words, "--out", out, "--device", "cpu", "--no-flip-test"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "sdpose.cli.main", *map(str, command)],
-        stdout=subprocess.DEVNULL,
+    process = warm_python.begin(
+        [sys.executable, "-m", "sdpose.cli.main", *command],
+        cwd=tmp_path,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     journal = out / "predictions.jsonl"
     while not (journal.exists() and journal.read_bytes().count(b"\n") > 5):

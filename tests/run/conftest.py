@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 import torch
-from tiny_runs import Ended, python, write_config
-
-from sdpose.data.synthetic import make_dataset
+from made_once import made_once
+from tiny_runs import Ended, draw_people, python, write_config
 
 
 @pytest.fixture(scope="session")
 def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """24 training and 8 validation pictures with 55 and 24 people."""
-    folder = tmp_path_factory.mktemp("people") / "set"
-    make_dataset(
-        folder, num_train_images=24, num_val_images=8, image_size_wh=(128, 128), seed=3, num_workers=0
-    )
-    return folder
+    return made_once(tmp_path_factory, "people", draw_people)
 
 
 @pytest.fixture
@@ -31,13 +28,19 @@ def config(tmp_path: Path, people: Path) -> Path:
 @pytest.fixture(scope="session")
 def straight_config(tmp_path_factory: pytest.TempPathFactory, people: Path) -> Path:
     """The config of `straight`."""
-    return write_config(tmp_path_factory.mktemp("straight"), people)
+
+    def train(folder: Path) -> None:
+        # The door and the start as a person has them: what all others are compared with.
+        ended = python("tools/train.py", write_config(folder, people), "--seed", "1", cold=True)
+        (folder / "ended.json").write_text(json.dumps(asdict(ended)), encoding="utf-8")
+
+    return made_once(tmp_path_factory, "straight", train) / "tiny.py"
 
 
 @pytest.fixture(scope="session")
 def straight_ended(straight_config: Path) -> Ended:
     """How `python tools/train.py CONFIG --seed 1` ended."""
-    return python("tools/train.py", straight_config, "--seed", "1")
+    return Ended(**json.loads((straight_config.parent / "ended.json").read_text(encoding="utf-8")))
 
 
 @pytest.fixture(scope="session")

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import multiprocessing
-import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from tiny_runs import REPOSITORY, Ended, environment, json_log, log_text, one_error
+from tiny_runs import Ended, json_log, log_text, one_error, python
 
 import sdpose.evaluate
 from sdpose.cli.main import main
@@ -66,7 +63,8 @@ def test_an_exception_in_the_middle_of_predicting_leaves_no_worker_behind(
 
 
 BUG = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.SIG_IGN)
 from sdpose.run import Run
 def broken(*_): raise ZeroDivisionError("a bug")
 Run.epoch_finished = broken
@@ -77,20 +75,9 @@ sys.exit(main(sys.argv[1:]))
 
 def test_a_bug_in_a_background_job_ends_the_process(config: Path) -> None:
     """Where SIGINT is ignored, as shells do for jobs started with &, and workers inherit that."""
-    command = [sys.executable, "-c", BUG, "train", str(config), "--cfg-options", "data.workers_per_gpu=2"]
-    done = subprocess.run(
-        command,
-        cwd=REPOSITORY,
-        env=environment(),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
-    )
-    assert done.returncode == 1
-    assert done.stderr.splitlines()[-1] == "ZeroDivisionError: a bug"
+    ended = python("-c", BUG, "train", config, "--cfg-options", "data.workers_per_gpu=2")
+    assert ended.code == 1
+    assert ended.err.splitlines()[-1] == "ZeroDivisionError: a bug"
 
 
 def test_memory_used_up_says_which_batch_to_try(

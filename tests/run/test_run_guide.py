@@ -164,6 +164,6 @@ def test_launch_scripts_without_arguments_say_how_they_are_used(script: str) -> 
 
 
 def test_commands_work_from_anywhere(tmp_path: Path, config: Path) -> None:
-    ended = type_in("python", REPOSITORY / "tools" / "train.py", "--help", cwd=tmp_path)
+    ended = type_in("python", REPOSITORY / "tools" / "train.py", "--help", cwd=tmp_path, cold=True)
     assert ended.code == 0, ended
     assert "--resume-from" in ended.out

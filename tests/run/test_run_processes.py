@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import socket
 from pathlib import Path
 
 import pytest
-from tiny_runs import differences, json_log, largest_difference, type_in, weights_of
+from tiny_runs import differences, json_log, largest_difference, two_processes, type_in, weights_of
 
 from sdpose.cli.main import main
 
@@ -22,12 +21,6 @@ ALIKE = [
 ]
 
 
-def free_port() -> str:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return str(probe.getsockname()[1])
-
-
 @pytest.fixture(scope="module")
 def work_dirs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Holds `one` and `two` once they are trained."""
@@ -40,7 +33,7 @@ def test_two_processes_equal_one_with_the_doubled_batch(config: Path, work_dirs:
     doubled = ["--cfg-options", *ALIKE, "data.samples_per_gpu=8"]
     assert main(["train", str(config), *words, str(one), *doubled]) == 0
     halves = ["--cfg-options", *ALIKE, "data.samples_per_gpu=4"]
-    ended = type_in("bash", "tools/dist_train.sh", config, 2, *words, two, *halves, PORT=free_port())
+    ended = two_processes("dist_train.sh", config, 2, *words, two, *halves, folder=work_dirs, cold=True)
     assert ended.code == 0, ended
     assert "2 processes" in ended.out
     assert "Traceback" not in ended.err, ended
@@ -60,15 +53,15 @@ def test_two_processes_evaluate_everyone_once(config: Path, work_dirs: Path, tmp
     checkpoint = work_dirs / "one" / "epoch_2.pth"
     results = {}
     for name, words in {
-        "one": ["python", "tools/test.py", config, checkpoint],
-        "two": ["bash", "tools/dist_test.sh", config, checkpoint, 2],
+        "one": ["test", config, checkpoint],
+        "two": ["dist_test.sh", config, checkpoint, 2],
     }.items():
         more = ["--eval", "mAP", "--work-dir", tmp_path / name, "--out", tmp_path / name / "raw.json"]
         more += ["--cfg-options", "model.backbone.norm_eval=True"]
         if name == "one":
-            assert main(["test", *map(str, words[2:]), *map(str, more)]) == 0
+            assert main([*map(str, words), *map(str, more)]) == 0
         else:
-            ended = type_in(*words, *more, PORT=free_port())
+            ended = two_processes(*words, *more, folder=tmp_path)
             assert ended.code == 0, ended
             assert ended.out.count("AP: ") == 1
         results[name] = json.loads((tmp_path / name / "result_keypoints.json").read_text())
@@ -88,7 +81,7 @@ def test_two_processes_resume_to_the_same_bits(config: Path, work_dirs: Path, tm
     two = work_dirs / "two"
     words = ["--work-dir", tmp_path / "resumed", "--resume-from", two / "epoch_1.pth"]
     halves = ["--cfg-options", *ALIKE, "data.samples_per_gpu=4"]
-    ended = type_in("bash", "tools/dist_train.sh", config, 2, *words, *halves, PORT=free_port())
+    ended = two_processes("dist_train.sh", config, 2, *words, *halves, folder=tmp_path)
     assert ended.code == 0, ended
     assert differences(two, tmp_path / "resumed", first_epoch_missing=("train",)) == []
 

@@ -53,6 +53,7 @@ def test_killed_anywhere_it_ends_the_same(
         *["--seed", 1, "--cfg-options", *options],
         iteration=iteration,
         number=signal.SIGKILL,
+        cold=iteration == 6,
     )
     assert ended.code == -signal.SIGKILL, ended
     assert not (work_dir / "epoch_2.pth").exists()

@@ -6,8 +6,10 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import warm_python
 
+from sdpose.data.synthetic import make_dataset
 from sdpose.training.checkpoint import load_checkpoint
 from sdpose.verify import NOT_COMPARED, checkpoint_differences, log_differences
 
@@ -106,6 +110,13 @@ def write_config(folder: Path, data_root: Path, *, name: str = "tiny.py", extra:
     return path
 
 
+def draw_people(folder: Path) -> None:
+    """24 training and 8 validation pictures with 55 and 24 people."""
+    make_dataset(
+        folder, num_train_images=24, num_val_images=8, image_size_wh=(128, 128), seed=3, num_workers=0
+    )
+
+
 @dataclass(frozen=True)
 class Ended:
     """How a command ended."""
@@ -125,59 +136,70 @@ def environment(**changes: str) -> dict[str, str]:
     return {**os.environ, "PATH": path, "LC_ALL": "C.UTF-8", "OMP_NUM_THREADS": "1", **changes}
 
 
-def type_in(*words: object, cwd: Path = REPOSITORY, **variables: str) -> Ended:
-    """A command as a person types it, to its end."""
-    done = subprocess.run(
-        [str(word) for word in words],
-        cwd=cwd,
-        env=environment(**variables),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-        check=False,
-    )
+def type_in(*words: object, cwd: Path = REPOSITORY, cold: bool = False, **variables: str) -> Ended:
+    """A command as a person types it, to its end; `sdpose` and scripts of `python` start warm unless told otherwise."""
+    env = environment(**variables)
+    done = warm_python.run(words, cwd=cwd, env=env, timeout=PATIENCE_S, cold=cold)
     return Ended(done.returncode, done.stdout, done.stderr)
 
 
-def python(*words: object, **variables: str) -> Ended:
+def python(*words: object, cold: bool = False, **variables: str) -> Ended:
     """`python WORDS`, in the repository."""
-    return type_in(sys.executable, *words, **variables)
+    return type_in(sys.executable, *words, cold=cold, **variables)
+
+
+def two_processes(script: str, *words: object, folder: Path, cold: bool = False, **variables: str) -> Ended:
+    """`bash tools/SCRIPT WORDS`, where torchrun and what it starts are cold or warm; `folder` is for this."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        variables["PORT"] = str(probe.getsockname()[1])
+    if not cold:
+        door = str(warm_python.write_door(folder))
+        # The second is torchrun's name for the Python of its processes.
+        variables |= {"PYTHON": door, "PYTHON_EXEC": door}
+    return type_in("bash", f"tools/{script}", *words, **variables)
 
 
 def train_until(
-    config: Path, work_dir: Path, *words: object, iteration: int, number: signal.Signals
+    config: Path,
+    work_dir: Path,
+    *words: object,
+    iteration: int,
+    number: signal.Signals,
+    cold: bool = False,
 ) -> Ended:
     """`tools/train.py`, sent a signal as soon as its log shows `iteration` (of the whole run).
 
     The signal goes to the process alone for a wish to stop and to its whole session for SIGKILL, workers included.
     """
-    command = [sys.executable, "tools/train.py", str(config), "--work-dir", str(work_dir), *map(str, words)]
-    process = subprocess.Popen(
-        command,
-        cwd=REPOSITORY,
-        env=environment(),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+    command = [sys.executable, "tools/train.py", config, "--work-dir", work_dir, *words]
     deadline = time.monotonic() + PATIENCE_S
-    with process:
-        try:
-            while process.poll() is None and last_iteration(work_dir) < iteration:
-                assert time.monotonic() < deadline, f"iteration {iteration} was never logged"
-                time.sleep(0.002)
-            if number == signal.SIGKILL:
-                os.killpg(process.pid, number)
-            elif process.poll() is None:
-                process.send_signal(number)
-            out, err = process.communicate(timeout=PATIENCE_S)
-        except BaseException:
-            os.killpg(process.pid, signal.SIGKILL)
-            raise
-    return Ended(process.returncode, out, err)
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+        with warm_python.begin(
+            command,
+            cold=cold,
+            cwd=REPOSITORY,
+            env=environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=err,
+            start_new_session=True,
+        ) as process:
+            try:
+                while process.poll() is None and last_iteration(work_dir) < iteration:
+                    assert time.monotonic() < deadline, f"iteration {iteration} was never logged"
+                    time.sleep(0.002)
+                if number == signal.SIGKILL:
+                    os.killpg(process.pid, number)
+                elif process.poll() is None:
+                    process.send_signal(number)
+                code = process.wait(timeout=PATIENCE_S)
+            except BaseException:
+                os.killpg(process.pid, signal.SIGKILL)
+                raise
+        out.seek(0)
+        err.seek(0)
+        return Ended(code, out.read(), err.read())
 
 
 def last_iteration(work_dir: Path) -> int:

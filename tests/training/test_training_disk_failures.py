@@ -13,6 +13,7 @@ from typing import IO, Any
 
 import pytest
 import torch
+import warm_python
 from training_samples import checkpoint_of, names, trained
 
 from sdpose.errors import SdposeError
@@ -206,13 +207,8 @@ print(len(list(folder.glob(".*.tmp"))), "leftovers after", kill + 1, "kills")
 
 def test_a_kill_in_the_middle_of_a_save_never_costs_the_newest_checkpoint(tmp_path: Path) -> None:
     """SIGKILL at thirty moments of a process that does nothing but save and delete all but the newest."""
-    done = subprocess.run(
-        [sys.executable, "-c", KILL_WHILE_SAVING, str(tmp_path), str(Path(__file__).parent)],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        check=False,
-    )
+    words = [sys.executable, "-c", KILL_WHILE_SAVING, tmp_path, Path(__file__).parent]
+    done = warm_python.run(words, cwd=tmp_path, env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=120)
     assert done.stderr == ""
     assert done.stdout == "0 leftovers after 30 kills\n"
 
@@ -232,7 +228,7 @@ store = CheckpointStore(pathlib.Path({str(tmp_path)!r}), total_epochs=5)
 {where} = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 store.save_epoch(checkpoint_of(*trained(), epoch=2, iteration=200))
 """
-    done = subprocess.run([sys.executable, "-c", program], check=False)
+    done = warm_python.run([sys.executable, "-c", program], cwd=tmp_path, env=os.environ, timeout=60)
     assert done.returncode == -signal.SIGKILL
     assert any(name.startswith(".epoch_2.pth.") for name in names(tmp_path))
     point = find_resume(tmp_path)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import socket
-import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
+import warm_python
 from torch import nn
 
 from sdpose.errors import SdposeError
@@ -71,14 +72,7 @@ def test_two_processes_agree() -> None:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     environment = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    done = warm_python.run([sys.executable, "-c", PROGRAM], cwd=Path.cwd(), env=environment, timeout=120)
     assert (done.returncode, done.stdout) == (0, "both done\n"), done.stderr
 
 
