@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from sdpose.export.onnx_file import onnx_bytes
+from sdpose.export.onnx_file import finished, onnx_bytes
 from sdpose.predict.model_facts import ModelFacts
 from sdpose.trained_model import TrainedModel
 
@@ -20,8 +21,9 @@ from sdpose.trained_model import TrainedModel
 def made_once(paths: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
     """A folder that `make` has filled; `name` says all that it depends on."""
     folder = _of_all_workers(paths) / name
-    with _alone(folder):
-        if not folder.exists():
+    with _once(folder) as is_made:
+        if not is_made:
+            shutil.rmtree(folder, ignore_errors=True)  # of one who failed
             folder.mkdir()
             make(folder)
     return folder
@@ -31,14 +33,12 @@ def exported_once(paths: pytest.TempPathFactory, trained: TrainedModel, facts: M
     """`onnx_bytes`, which takes some five seconds, once for the same weights and the same facts but names."""
     import onnx
 
-    from sdpose.export.onnx_file import finished
-
     content = hashlib.sha256(repr(replace(facts, name="", source="")).encode())
     for tensor in trained.model.state_dict().values():
         content.update(tensor.numpy().tobytes())
     path = _of_all_workers(paths) / f"{content.hexdigest()[:16]}.onnx"
-    with _alone(path):
-        if not path.exists():
+    with _once(path) as is_made:
+        if not is_made:
             path.write_bytes(onnx_bytes(trained, facts))
     return finished(onnx.load(path), facts)
 
@@ -49,8 +49,11 @@ def _of_all_workers(paths: pytest.TempPathFactory) -> Path:
 
 
 @contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """One worker at a time; the others wait, and find what it made."""
-    with path.with_name(f".{path.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+def _once(path: Path) -> Iterator[bool]:
+    """Whether it is made; who is told that it is not makes it, while the others wait."""
+    with path.with_name(f"{path.name}.made_once").open("a+") as state:
+        fcntl.flock(state, fcntl.LOCK_EX)
+        state.seek(0)
+        yield state.read() == "made"
+        state.truncate(0)
+        state.write("made")

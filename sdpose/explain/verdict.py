@@ -206,7 +206,7 @@ def _about_state(case: Case, film: Replay, found: Findings) -> list[Phrase]:
 
 def _breaks_with_any_batch(film: Replay, found: Findings) -> bool:
     """Finite, and useless all the same: any batch shows it at once. Nobody should go on from there."""
-    return found.with_other_batches and not found.bad_tensors and len(film.lived) == 1
+    return bool(found.with_other_batches) and not found.bad_tensors and len(film.lived) == 1
 
 
 def _own_loss(case: Case, film: Replay, key: str) -> list[Phrase]:

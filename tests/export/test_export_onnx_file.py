@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-from functools import partial
 from pathlib import Path
 
 import cv2
@@ -102,17 +101,16 @@ def test_crop_pixels_are_where_the_affine_map_puts_the_joints(people: People, wh
         np.testing.assert_allclose(apply_affine(in_image[row], matrix), in_crop[row], rtol=0, atol=0.02)
 
 
+WAYS = ("unbiased", "default", None)
+
+
 class Decoding(nn.Module):
-    def __init__(self, post_process: str | None) -> None:
-        super().__init__()
-        self.decode = partial(decode_heatmaps, post_process=post_process)
-
-    def forward(self, maps: Tensor) -> tuple[Tensor, Tensor]:
-        return self.decode(maps)
+    def forward(self, maps: Tensor) -> tuple[Tensor, ...]:
+        """Cells and scores, decoded in all ways: tracing one graph of three takes half as long as three graphs."""
+        return tuple(found for way in WAYS for found in decode_heatmaps(maps, post_process=way))
 
 
-@pytest.mark.parametrize("post_process", ["unbiased", "default", None])
-def test_decoding_as_a_graph_is_decoding(post_process: str | None) -> None:
+def test_decoding_as_a_graph_is_decoding() -> None:
     generator = torch.Generator().manual_seed(0)
     maps = torch.rand(4, 6, 32, 24, generator=generator) * 0.02
     rows, columns = torch.arange(32.0)[:, None], torch.arange(24.0)
@@ -124,13 +122,15 @@ def test_decoding_as_a_graph_is_decoding(post_process: str | None) -> None:
     maps[3, 0] = 0.0
     maps[3, 1] = -1.0
     maps[3, 2, 5, 5] = maps[3, 2, 9, 9] = 2.0  # two equal maxima
-    model = traced(Decoding(post_process).eval(), maps[:2], "maps", ["cells", "scores"])
+    names = [f"{what} {way}" for way in WAYS for what in ("cells", "scores")]
+    model = traced(Decoding().eval(), maps[:2], "maps", names)
     session = onnxruntime.InferenceSession(model.SerializeToString())
-    coords, scores = decode_heatmaps(maps, post_process=post_process)
-    found = session.run(None, {"maps": maps.numpy()})
-    np.testing.assert_allclose(found[0], coords.numpy(), rtol=0, atol=1e-4)
-    np.testing.assert_array_equal(found[1], scores.numpy())
-    assert coords[3, 0].tolist() == [-1.0, -1.0]
+    found = dict(zip(names, session.run(names, {"maps": maps.numpy()}), strict=True))
+    for way in WAYS:
+        coords, scores = decode_heatmaps(maps, post_process=way)
+        np.testing.assert_allclose(found[f"cells {way}"], coords.numpy(), rtol=0, atol=1e-4, err_msg=str(way))
+        np.testing.assert_array_equal(found[f"scores {way}"], scores.numpy(), err_msg=str(way))
+        assert coords[3, 0].tolist() == [-1.0, -1.0]
 
 
 def test_batch_norms_are_gone_and_nothing_tells_of_the_machine(plain_file: bytes) -> None:

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import json
-<<<<<<< HEAD
-=======
-import socket
 import sys
->>>>>>> lifecycle
 from pathlib import Path
 
 import pytest
-from tiny_runs import differences, json_log, largest_difference, two_processes, type_in, weights_of
+from tiny_runs import differences, free_port, json_log, largest_difference, two_processes, type_in, weights_of
 
 from sdpose.cli.main import main
 

@@ -11,7 +11,7 @@ from tiny_runs import REPOSITORY, differences, json_log, log_text
 from sdpose.cli.main import main
 
 CONFIG = REPOSITORY / "configs/body/2d_kpt_sview_rgb_img/sdpose/coco/sdpose_t_coco_256x192.py"
-NUM_VAL_IMAGES = 3
+VAL_IMAGES = slice(1, 3)  # one person each
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def options(shared: Path, tmp_path: Path) -> list[str]:
     """`coco_tiny`, of which only a few validation images, and epochs of two batches."""
     folder = shared / "data" / "coco_tiny"
     content = json.loads((folder / "person_keypoints_val.json").read_text())
-    images = content["images"][:NUM_VAL_IMAGES]
+    images = content["images"][VAL_IMAGES]
     kept = {image["id"] for image in images}
     people = [entry for entry in content["annotations"] if entry["image_id"] in kept]
     few = tmp_path / "person_keypoints_few.json"

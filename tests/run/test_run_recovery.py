@@ -201,13 +201,30 @@ def test_with_accumulation_the_others_of_the_group_make_the_step(
     assert int(steps) == 8, "four steps an epoch, the group of batch 8 among them"
 
 
+@pytest.fixture(scope="module")
+def repaired_twice(tmp_path_factory: pytest.TempPathFactory, straight_config: Path) -> Path:
+    """Work dir of a run with two bad batches that was never interrupted."""
+    work_dir = tmp_path_factory.mktemp("repaired") / "whole"
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)  # as every test of this folder does
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(EpochBatches, "batches", planted.planting({7: "nan", 8: "nan"}))
+        assert train(straight_config, work_dir, RECOVER) == 0
+    torch.set_num_threads(before)
+    assert outcomes(work_dir) == [("made", "skip"), ("made", "clip"), ("helped", "clip")]
+    return work_dir
+
+
 @pytest.mark.parametrize("killed_at", [4, 7, 9, 13], ids=["before", "in the redo", "in the check", "after"])
 def test_killed_during_a_repair_it_ends_the_same(
-    config: Path, tmp_path: Path, plant: Any, monkeypatch: pytest.MonkeyPatch, killed_at: int
+    config: Path,
+    tmp_path: Path,
+    plant: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    killed_at: int,
+    repaired_twice: Path,
 ) -> None:
     plant(at_7="nan", at_8="nan")
-    assert train(config, tmp_path / "whole", RECOVER) == 0
-    assert outcomes(tmp_path / "whole") == [("made", "skip"), ("made", "clip"), ("helped", "clip")]
     original, work_dir = Run.iteration_finished, tmp_path / "killed"
 
     class PowerCut(Exception): ...
@@ -224,7 +241,7 @@ def test_killed_during_a_repair_it_ends_the_same(
         with pytest.raises(PowerCut):
             train(config, work_dir, RECOVER, always_saving)
     assert train(config, work_dir, RECOVER, more=("--resume-from", "auto")) == 0
-    assert differences(tmp_path / "whole", work_dir) == []
+    assert differences(repaired_twice, work_dir) == []
 
 
 def import_planted(config: Path) -> None:

@@ -148,11 +148,15 @@ def python(*words: object, cold: bool = False, **variables: str) -> Ended:
     return type_in(sys.executable, *words, cold=cold, **variables)
 
 
-def two_processes(script: str, *words: object, folder: Path, cold: bool = False, **variables: str) -> Ended:
-    """`bash tools/SCRIPT WORDS`, where torchrun and what it starts are cold or warm; `folder` is for this."""
+def free_port() -> str:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        variables["PORT"] = str(probe.getsockname()[1])
+        return str(probe.getsockname()[1])
+
+
+def two_processes(script: str, *words: object, folder: Path, cold: bool = False, **variables: str) -> Ended:
+    """`bash tools/SCRIPT WORDS`, where torchrun and what it starts are cold or warm; `folder` is for this."""
+    variables["PORT"] = free_port()
     if not cold:
         door = str(warm_python.write_door(folder))
         # The second is torchrun's name for the Python of its processes.
