@@ -21,11 +21,14 @@ sys.exit(7)
 
 def test_a_reader_that_goes_away_ends_nothing() -> None:
     read, write = os.pipe()
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-c", PRINTS], stdin=subprocess.PIPE, stdout=write, stderr=write, text=True
-    )
-    os.close(write)
-    assert os.read(read, 100) == b"first\n"
-    os.close(read)
-    process.communicate("go on\n", timeout=60)
+    ) as process:
+        os.close(write)
+        shown = b""
+        while b"\n" not in shown:
+            shown += os.read(read, 100)
+        assert shown == b"first\n"
+        os.close(read)
+        process.communicate("go on\n", timeout=60)
     assert process.returncode == 7
