@@ -22,12 +22,13 @@ def run_verdict(verdict: Verdict, log: TrainingLog, alerts: Sequence[Alert]) -> 
     """What to say first of a run whose `log` was judged `verdict` and whose monitor raised `alerts`.
 
     A log is healthy when no fault shows in it. A run is not, when nobody is found in any of its evaluations, when there
-    is too little to judge, or when its monitor, which sees more than the log, called.
+    is too little to judge, or when its monitor, which sees more than the log, called. A score that never left zero is
+    told from one that fell to it.
     """
+    if verdict in ("healthy", "metric_collapse") and zero_score(log) is not None:
+        return "zero_score"
     if verdict != "healthy":
         return verdict
-    if zero_score(log) is not None:
-        return "zero_score"
     if any(alert.severity == "critical" for alert in alerts):
         return "alarmed" if unrepaired(alerts) else "repaired"
     roles = assign_roles(log.series)
