@@ -49,7 +49,7 @@ def ratios(*, quick: bool) -> list[Ratio]:
         found = networks(rounds=2 if quick else 5, with_training=not quick)
     finally:
         torch.set_num_threads(threads_before)
-    num_persons, rounds = (BATCH, 2) if quick else (4 * BATCH, 3)
+    num_persons, rounds = (BATCH, 1) if quick else (2 * BATCH, 3)
     with Side(keep_memory=False) as plain, Side() as ours:
         whole = whole_pass(plain, ours, DATA, num_persons=num_persons, rounds=rounds, threads=1, bf16=True)
     return [*found, whole]

@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sdpose.errors import SdposeError
+from sdpose.models.conv_norm import convolve
 from sdpose.models.transformer import Transformer, sine_positions
 
 
@@ -186,7 +187,7 @@ class MultiCycledTokenPose(nn.Module):
         linear = self.patch_to_embedding
         kernel = linear.weight.unflatten(1, (*self.patch_size_hw, self.in_channels))  # (D, row, column, C)
         kernel = kernel.permute(0, 3, 1, 2)  # (D, C, row, column)
-        visual = F.conv2d(features, kernel, linear.bias, stride=self.patch_size_hw)  # (B, D, rows, columns)
+        visual = convolve(features, kernel, linear.bias, self.patch_size_hw)  # (B, D, rows, columns)
         return visual.flatten(2).transpose(1, 2)  # (B, P, D)
 
 
