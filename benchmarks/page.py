@@ -34,6 +34,8 @@ OFFICIAL_MS = {
     "evaluation input": (4.2, 4.2),
     "decoding of heatmaps": (1.3, 1.3),
 }
+# What decoding a photograph of COCO took on that machine: how much faster today's is, is not ours to claim.
+OFFICIAL_JPEG_MS = 1.7
 # Its share of the matrix product's speed in a training step, batch 16, two threads.
 OFFICIAL_SHARE = {"training step": 0.21}
 
@@ -100,17 +102,28 @@ def ratios_block() -> str:
 
 
 def official_block() -> str:
-    lines = ["| stage, ms a person on one core | official | ours | times faster |", "|---|---|---|---|"]
+    jpeg_ms = next(each.floor_ms for each in distances() if each.stage.startswith("training input"))
+    faster = OFFICIAL_JPEG_MS / jpeg_ms
+    lines = [
+        f"A photograph is decoded in {jpeg_ms:.2g} ms here and took {OFFICIAL_JPEG_MS:g} ms there, so this machine is "
+        f"{faster:.1f} times as fast; the last column leaves that out.",
+        "",
+        "| stage, ms a person on one core | official | ours | times faster | on equal machines |",
+        "|---|---|---|---|---|",
+    ]
     for each in distances():
         stage = each.stage.partition(",")[0]
         if stage in OFFICIAL_MS:
             low, high = OFFICIAL_MS[stage]
             official = f"{low:g}" if low == high else f"{low:g} to {high:g}"
-            lines.append(f"| {each.stage} | {official} | {each.ours_ms:.2f} | {low / each.ours_ms:.1f} |")
+            times = low / each.ours_ms
+            lines.append(
+                f"| {each.stage} | {official} | {each.ours_ms:.2f} | {times:.1f} | {times / faster:.1f} |"
+            )
         if stage in OFFICIAL_SHARE:
             share = OFFICIAL_SHARE[stage]
             lines.append(
-                f"| {each.stage}: share of the matrix product | {share:g} | {each.share:.2f} | "
+                f"| {each.stage}: share of the matrix product | {share:g} | {each.share:.2f} | | "
                 f"{each.share / share:.1f} |"
             )
     return "\n".join(lines)
