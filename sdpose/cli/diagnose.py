@@ -81,13 +81,14 @@ def diagnose_all(paths: list[Path], *, language: str, as_json: bool) -> int:
             print(f"sdpose: error: {error}", file=sys.stderr)
             code = UNREADABLE
             continue
-        code = max(code, exit_code(diagnosis))
+        alarmed = is_alarmed(log, diagnosis)
+        code = max(code, exit_code(diagnosis, alarmed=alarmed))
         if as_json:
             results.append(as_data(path, log, diagnosis))
         else:
             from sdpose.cli.diagnose_page import make_console, show_page
 
-            show_page(make_console(), log, diagnosis, language=language)
+            show_page(make_console(), log, diagnosis, alarmed=alarmed, language=language)
     if as_json and (results or len(paths) > 1):
         print(strict_json.dumps(results if len(paths) > 1 else results[0]))
     return code
@@ -102,9 +103,19 @@ def look(path: Path, *, language: str, whole_lines: bool = False) -> tuple[Train
     return log, diagnose(log, language=language)
 
 
-def exit_code(diagnosis: Diagnosis) -> int:
+def is_alarmed(log: TrainingLog, diagnosis: Diagnosis) -> bool:
+    """Whether the run's own monitor, which sees more than the log, raised a critical alert that no repair ended."""
+    from sdpose.monitor.alert_file import read_alerts, said_once
+    from sdpose.monitor.run_verdict import unrepaired
+
+    if diagnosis.verdict != "healthy" or not log.path.is_dir():
+        return False
+    return bool(unrepaired(said_once(read_alerts(log.path / "alerts.jsonl"))))
+
+
+def exit_code(diagnosis: Diagnosis, *, alarmed: bool) -> int:
     """1 when something is wrong that deserves attention."""
-    serious = any(alert.severity != "info" for alert in diagnosis.alerts)
+    serious = alarmed or any(alert.severity != "info" for alert in diagnosis.alerts)
     return FAULTY if serious or diagnosis.verdict != "healthy" else HEALTHY
 
 
@@ -183,7 +194,7 @@ class Watcher:
                 self._complaint = str(error)
                 print(f"sdpose: waiting: {error}", file=sys.stderr, flush=True)
             return
-        self.code = exit_code(diagnosis)
+        self.code = exit_code(diagnosis, alarmed=is_alarmed(log, diagnosis))
         new = [
             alert
             for alert, row in zip(diagnosis.alerts, diagnosis.rows, strict=True)
@@ -206,7 +217,8 @@ class Watcher:
 
         console = make_console()
         if first:
-            show_page(console, log, diagnosis, language=self._language)
+            alarmed = is_alarmed(log, diagnosis)
+            show_page(console, log, diagnosis, alarmed=alarmed, language=self._language)
             return
         for alert in new:
             show_alert(console, alert, log)

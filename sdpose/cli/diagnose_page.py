@@ -11,13 +11,14 @@ from rich.console import Console, Group, RenderableType
 
 from sdpose.cli.curve_plot import plot_curve
 from sdpose.monitor.advice.phrase import Phrase
-from sdpose.monitor.advice.verdict import VERDICTS
+from sdpose.monitor.advice.verdict import RUN_VERDICTS
 from sdpose.monitor.alert_text import alert_lines
 
 if TYPE_CHECKING:
     from sdpose.monitor.alert import Alert
     from sdpose.monitor.judge import Diagnosis
     from sdpose.monitor.readers import Series, TrainingLog
+    from sdpose.monitor.run_verdict import RunVerdict
 
 _ROWS = Phrase("{rows} rows", "{rows}행")
 _EPOCHS = Phrase("epoch {last} of {total}", "epoch {last}/{total}")
@@ -36,13 +37,16 @@ def make_console() -> Console:
     return Console(highlight=False, markup=False, emoji=False)
 
 
-def show_page(console: Console, log: TrainingLog, diagnosis: Diagnosis, *, language: str) -> None:
-    """Print all of it."""
-    style = "bold green" if diagnosis.verdict == "healthy" else "bold red"
-    verdict = VERDICTS[diagnosis.verdict].say(language)
+def show_page(
+    console: Console, log: TrainingLog, diagnosis: Diagnosis, *, alarmed: bool, language: str
+) -> None:
+    """Print all of it; of a run that was `alarmed` nothing in its log says that it is healthy."""
+    name: RunVerdict = "alarmed" if alarmed else diagnosis.verdict
+    style = "bold green" if name == "healthy" else "bold red"
+    verdict = RUN_VERDICTS[name].say(language)
     heading = rich.text.Text(f"{log.path}  [{log.format}]  {_extent(log, language)}\n", "dim")
-    heading.append(f"{diagnosis.verdict.upper()}  ", style)
-    heading.append(verdict.split(": ", 1)[-1] if verdict.startswith(diagnosis.verdict) else verdict, style)
+    heading.append(f"{name.upper()}  ", style)
+    heading.append(verdict.split(": ", 1)[-1] if verdict.startswith(name) else verdict, style)
     console.print(rich.panel.Panel(heading, box=rich.box.HEAVY, expand=False, padding=(0, 1)))
     if diagnosis.curve is not None:
         console.print(_plot(diagnosis, diagnosis.curve, console.width), soft_wrap=True)

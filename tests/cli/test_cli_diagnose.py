@@ -170,6 +170,18 @@ def test_a_run_folder_tells_what_the_run_itself_raised(
     assert main(["diagnose", str(tmp_path)]) == 0
     page = capsys.readouterr().out
     assert "[sdpose]" in page and "Raised during the run (alerts.jsonl): loss_spike @ 35" in page
+    # Critical, and nothing in the log shows it: the run is not called healthy, until a repair has helped.
+    facts = {"epoch": 1, "metric": None, "value": None, "message": "", "severity": "critical"}
+    raised = [facts | {"kind": "data_error", "iteration": 35}]
+    (tmp_path / "alerts.jsonl").write_text("\n".join(map(json.dumps, raised)))
+    assert main(["diagnose", str(tmp_path)]) == 1
+    assert "ALARMED  look at the alarms: critical ones were raised" in capsys.readouterr().out
+    raised.append(
+        facts | {"kind": "recovery", "iteration": 36, "severity": "info", "evidence": {"helped": True}}
+    )
+    (tmp_path / "alerts.jsonl").write_text("\n".join(map(json.dumps, raised)))
+    assert main(["diagnose", str(tmp_path)]) == 0
+    assert "HEALTHY  nothing wrong found" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
