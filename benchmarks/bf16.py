@@ -157,9 +157,7 @@ def main() -> None:
         torch.set_num_threads(args.threads)
         found = networks(rounds=2 if args.quick else 5, with_training=not args.quick)
     for ratio in found:
-        print(f"{ratio.name}: {ratio.value:.2f} [{ratio.low:.2f}, {ratio.high:.2f}]", end="")
-        print(f" (aim {ratio.aim:g})" if ratio.aim is not None else "")
-        print(f"    {ratio.detail}", flush=True)
+        print(ratio.in_words, flush=True)
 
 
 if __name__ == "__main__":

@@ -81,9 +81,7 @@ def main() -> None:
             print(f"{name:<32}{spent_s:>6.2f} s")
         return
     for ratio in measure(quick=args.quick, threads=args.threads, data=args.data):
-        print(f"{ratio.name}: {ratio.value:.2f} [{ratio.low:.2f}, {ratio.high:.2f}]", end="")
-        print(f" (aim {ratio.aim:g})" if ratio.aim is not None else "")
-        print(f"    {ratio.detail}", flush=True)
+        print(ratio.in_words, flush=True)
 
 
 def ratios(*, quick: bool, only: Collection[str] | None = None) -> list[Ratio]:

@@ -37,6 +37,12 @@ class Ratio:
             return None
         return self.value >= self.aim if self.better == "higher" else self.value <= self.aim
 
+    @property
+    def in_words(self) -> str:
+        """Name, value and quartiles, with the aim where there is one; what stands behind it in a second line."""
+        aim = f" (aim {self.aim:g})" if self.aim is not None else ""
+        return f"{self.name}: {self.value:.2f} [{self.low:.2f}, {self.high:.2f}]{aim}\n    {self.detail}"
+
     @classmethod
     def of(
         cls,

@@ -20,6 +20,7 @@ from sdpose.data.problems import ProblemLog
 from sdpose.errors import SdposeError
 from sdpose.models import SDPose
 from sdpose.monitor import Alert, AlertFile, Monitor, Record, RunFacts, alert_lines
+from sdpose.monitor.advice.score import SHORT_PEOPLE
 from sdpose.training.checkpoint import Checkpoint, make_meta
 from sdpose.training.checkpoint_store import CheckpointStore
 from sdpose.training.distributed import World
@@ -40,10 +41,6 @@ from sdpose.training.vital_signs import floating_tensors, num_broken
 if TYPE_CHECKING:
     from sdpose.evaluate import Evaluator
     from sdpose.monitor.notify import Notifier
-
-
-# From random weights AP leaves zero after about so many (docs/plateau.md).
-PLATEAU_PEOPLE = 50_000
 
 
 class RunFailed(Exception):
@@ -471,9 +468,9 @@ class Run:
 def _learnt_nothing(num_people: int) -> str:
     """What is said of a run that ends at AP 0; no alert, for a short try from random weights must end like this."""
     begins = "AP is 0.0000 at the end: "
-    if num_people >= PLATEAU_PEOPLE:
+    if num_people >= SHORT_PEOPLE:
         return f"{begins}{num_people:,} people were seen and nothing learnt; sdpose explain --chain looks for the fault"
     return (
         f"{begins}{num_people:,} people were seen, and from random weights nothing shows before some "
-        f"{PLATEAU_PEOPLE:,} (docs/plateau.md): train longer; had it begun with trained weights, they are lost"
+        f"{SHORT_PEOPLE:,} (docs/plateau.md): train longer; had it begun with trained weights, they are lost"
     )

@@ -83,9 +83,8 @@ def has_bf16(device: torch.device) -> bool:
 
 def cpu_computes_bf16() -> bool:
     """Whether this CPU multiplies bfloat16 in hardware: AVX512_BF16 or AMX on x86, BF16 on Arm."""
-    if not hasattr(
-        torch.cpu, "get_capabilities"
-    ):  # older than torch 2.13; every CPU with AMX has this one too
+    if not hasattr(torch.cpu, "get_capabilities"):
+        # Older than torch 2.13; every CPU with AMX has this one too.
         return bool(torch.cpu._is_avx512_bf16_supported())
     capabilities = torch.cpu.get_capabilities()
     return any(capabilities.get(name, False) for name in _BF16_INSTRUCTIONS)

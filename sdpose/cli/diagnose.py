@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,10 +51,6 @@ def run(args: argparse.Namespace) -> int:
     from sdpose.monitor.language import choose_language
 
     language = choose_language(args.lang)
-    # A terminal that cannot show a sign gets a question mark instead of a traceback.
-    reconfigure: Callable[..., None] | None = getattr(sys.stdout, "reconfigure", None)
-    if reconfigure is not None:
-        reconfigure(errors="replace")
     if args.follow:
         if len(args.paths) > 1:
             raise SdposeError(
@@ -194,7 +189,8 @@ class Watcher:
                 self._complaint = str(error)
                 print(f"sdpose: waiting: {error}", file=sys.stderr, flush=True)
             return
-        self.code = exit_code(diagnosis, alarmed=is_alarmed(log, diagnosis))
+        alarmed = is_alarmed(log, diagnosis)
+        self.code = exit_code(diagnosis, alarmed=alarmed)
         new = [
             alert
             for alert, row in zip(diagnosis.alerts, diagnosis.rows, strict=True)
@@ -208,18 +204,17 @@ class Watcher:
 
                 print(strict_json.dumps(as_data(self._path, log, diagnosis)), flush=True)
             return
-        self._tell(log, diagnosis, new, first=first, changed=changed)
+        if first:
+            from sdpose.cli.diagnose_page import make_console, show_page
 
-    def _tell(
-        self, log: TrainingLog, diagnosis: Diagnosis, new: list[Alert], *, first: bool, changed: bool
-    ) -> None:
-        from sdpose.cli.diagnose_page import make_console, show_alert, show_page
+            show_page(make_console(), log, diagnosis, alarmed=alarmed, language=self._language)
+            return
+        self._tell(log, diagnosis, new, changed=changed)
+
+    def _tell(self, log: TrainingLog, diagnosis: Diagnosis, new: list[Alert], *, changed: bool) -> None:
+        from sdpose.cli.diagnose_page import make_console, show_alert
 
         console = make_console()
-        if first:
-            alarmed = is_alarmed(log, diagnosis)
-            show_page(console, log, diagnosis, alarmed=alarmed, language=self._language)
-            return
         for alert in new:
             show_alert(console, alert, log)
         if changed:

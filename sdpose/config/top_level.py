@@ -79,9 +79,11 @@ def check_top_level(raw: RawConfig, reading: Reading, known: Sequence[str]) -> S
 
 def _deeper(name: str, values: SourceDict) -> str:
     """` Did you mean 'optimizer.lr'?` where one of the sections has such a key, as in mmcv's `--cfg-options lr=...`."""
-    sections = (*(key for key in _SECTIONS if isinstance(values.get(key), Mapping)),)
-    found = [f"{section}.{name}" for section in sections if name in values[section]]
-    return f" Did you mean '{found[0]}'?" if found else ""
+    for section in _SECTIONS:
+        inner = values.get(section)
+        if isinstance(inner, Mapping) and name in inner:
+            return f" Did you mean '{section}.{name}'?"
+    return ""
 
 
 def _check_workflow(value: Any, where: str, reading: Reading) -> None:

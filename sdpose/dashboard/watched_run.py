@@ -18,15 +18,13 @@ from sdpose.dashboard.own_log import OwnLog
 from sdpose.monitor.alert import Alert
 from sdpose.monitor.alert_file import said_once
 from sdpose.monitor.alert_language import explained, in_language
-from sdpose.monitor.diagnosis import explain
 from sdpose.monitor.facts_of_config import facts_of
 from sdpose.monitor.hooks import RunFacts
-from sdpose.monitor.judge import diagnose
 from sdpose.monitor.log_roles import assign_roles
 from sdpose.monitor.readers import Series, TrainingLog
 from sdpose.monitor.readers.run_config import config_path, config_text, settings_in
 from sdpose.monitor.readers.run_ending import SILENT_AFTER_S, state_of
-from sdpose.monitor.run_verdict import RunVerdict, run_verdict, zero_score
+from sdpose.monitor.run_verdict import RunVerdict, judge_run
 
 # Of mmcv's and mmengine's configs.
 _OF_A_CONFIG = frozenset(["model", "data", "optimizer", "optim_wrapper", "train_dataloader", "train_cfg"])
@@ -198,13 +196,8 @@ class WatchedRun:
         log = self.log()
         if not log.series:
             return False
-        diagnosis = diagnose(log, language="en")
-        raised = said_once(self._alerts.alerts)
-        verdict, found = run_verdict(diagnosis.verdict, log, raised), diagnosis.alerts
-        # While it trains there are evaluations to come.
-        if verdict == "zero_score" and self._state not in ("", "training"):
-            nothing = zero_score(log)
-            found = (*found, explain(nothing, RunFacts(), "en")) if nothing is not None else found
+        is_over = self._state not in ("", "training")
+        verdict, found = judge_run(log, said_once(self._alerts.alerts), is_over=is_over)
         # However long a log is, judging it takes a small part of the time.
         self._judge_after = time.monotonic() + 1.0 + 20 * (time.monotonic() - started_at)
         before = (self._verdict, self._found)

@@ -142,7 +142,6 @@ class _Plan:
     def __iter__(self) -> Iterator[list[SampleKey]]:
         epoch, order = self.epoch, self.order
         for start in range(self.start_batch * self.batch_size, len(order), self.batch_size):
-            some = order[
-                start : start + self.batch_size
-            ].tolist()  # all at once would be as many Python objects
+            # A batch at a time: all at once would be as many Python objects as there are samples.
+            some = order[start : start + self.batch_size].tolist()
             yield [SampleKey(epoch, index) for index in some]

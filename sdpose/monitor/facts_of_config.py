@@ -28,7 +28,6 @@ def facts_of(
             value = value.get(name) if isinstance(value, Mapping) else None
         return value if isinstance(value, int | float) else None
 
-    data = settings.get("data")
     named = _SETTINGS_OF.search(text)
     return RunFacts(
         name=folder.name,
@@ -39,8 +38,8 @@ def facts_of(
         lr=look("optimizer", "lr"),
         warmup_iterations=look("lr_config", "warmup_iters") or 0,
         max_norm=look("optimizer_config", "grad_clip", "max_norm"),
-        samples_per_gpu=look("data", "samples_per_gpu") if isinstance(data, Mapping) else None,
-        workers_per_gpu=look("data", "workers_per_gpu") if isinstance(data, Mapping) else None,
+        samples_per_gpu=look("data", "samples_per_gpu"),
+        workers_per_gpu=look("data", "workers_per_gpu"),
         evaluation_interval=look("evaluation", "interval"),
         checkpoint_interval=look("checkpoint_config", "interval"),
     )

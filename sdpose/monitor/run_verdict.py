@@ -8,14 +8,32 @@ from typing import Literal
 import numpy as np
 
 from sdpose.monitor.alert import Alert
+from sdpose.monitor.diagnosis import explain
 from sdpose.monitor.finding import Finding
-from sdpose.monitor.judge import FEW_POINTS, Verdict
+from sdpose.monitor.hooks import RunFacts
+from sdpose.monitor.judge import FEW_POINTS, Verdict, diagnose
 from sdpose.monitor.log_roles import assign_roles
 from sdpose.monitor.readers import TrainingLog
 
 RunVerdict = Verdict | Literal["zero_score", "too_short", "alarmed", "repaired", "warned"]
 # 0.00 as people read it: nobody is found.
 NOTHING = 0.005
+
+
+def judge_run(
+    log: TrainingLog, alerts: Sequence[Alert], *, is_over: bool
+) -> tuple[RunVerdict, tuple[Alert, ...]]:
+    """The verdict on a run whose monitor raised `alerts`, and what its log shows now.
+
+    The latter in English and without its config: `alert_language.explained` says it to a reader. Of a run that
+    `is_over` no evaluation is to come.
+    """
+    diagnosis = diagnose(log, language="en")
+    verdict, found = run_verdict(diagnosis.verdict, log, alerts), diagnosis.alerts
+    told = any(alert.kind == "metric_zero" for alert in found)
+    if verdict == "zero_score" and is_over and not told and (nothing := zero_score(log)) is not None:
+        found = (*found, explain(nothing, RunFacts(), "en"))
+    return verdict, found
 
 
 def run_verdict(verdict: Verdict, log: TrainingLog, alerts: Sequence[Alert]) -> RunVerdict:

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sdpose.data.plain_columns import PERSON_CATEGORY
 from sdpose.errors import SdposeError
 from sdpose.geometry import are_boxes, clip_to_images
 from sdpose.predict.media import Medium
 
-PERSON_CATEGORY = 1
 Boxes = NDArray[np.float64]
 """Double, as an evaluation has them: half a bit decides which way a crop's pixels are rounded."""
 _WANTED = (

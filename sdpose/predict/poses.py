@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sdpose.data.plain_columns import PERSON_CATEGORY
 from sdpose.draw import draw_poses
 from sdpose.errors import SdposeError
 from sdpose.skeleton import Skeleton
-
-PERSON_CATEGORY = 1
 
 
 @dataclass(frozen=True, kw_only=True)

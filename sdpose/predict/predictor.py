@@ -25,6 +25,7 @@ from sdpose.heatmaps import decode_heatmaps, flip_heatmaps
 from sdpose.predict.onnx_network import OnnxNetwork
 from sdpose.predict.poses import Poses
 from sdpose.trained_model import TrainedModel, load_trained_model
+from sdpose.training.distributed import require_gpu
 
 Image = NDArray[np.uint8]
 Precision = Literal["fp32", "bf16"]
@@ -196,15 +197,12 @@ def torch_network(trained: TrainedModel, device: torch.device, machine: Machine 
 
 
 def _usable(device: torch.device | str | None) -> torch.device:
-    has_gpu = torch.cuda.is_available()
     try:
-        found = torch.device(device or ("cuda" if has_gpu else "cpu"))
+        found = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     except RuntimeError as error:
         raise SdposeError(f"device is {device!r}; expected 'cpu', 'cuda' or 'cuda:1'") from error
-    if found.type == "cuda" and not has_gpu:
-        raise SdposeError(
-            f"device {found} was asked for, but torch sees no GPU; use cpu or install a CUDA build of torch"
-        )
+    if found.type == "cuda":
+        require_gpu(found)
     return found
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -18,13 +18,10 @@ from sdpose.evaluation.noise import Evaluation
 from sdpose.monitor import Alert, read_alerts, strict_json
 from sdpose.monitor.alert_file import said_once
 from sdpose.monitor.alert_language import explained, in_language
-from sdpose.monitor.diagnosis import explain
 from sdpose.monitor.facts_of_config import facts_of
-from sdpose.monitor.hooks import RunFacts
-from sdpose.monitor.judge import diagnose
 from sdpose.monitor.readers import TrainingLog, UnreadableLog, read_log
 from sdpose.monitor.readers.run_config import config_path, config_text, settings_in
-from sdpose.monitor.run_verdict import RunVerdict, run_verdict, zero_score
+from sdpose.monitor.run_verdict import RunVerdict, judge_run
 from sdpose.past_evaluations import FOLDER as EVALUATIONS
 from sdpose.report.predictions import NoPredictions, Predictions, read_predictions
 from sdpose.report.run_summary import RunSummary, summarize
@@ -101,7 +98,10 @@ def _read(path: Path, language: str) -> RunFolder:
     facts = facts_of(path, settings, config_text, log_facts=log_facts, total_epochs=total)
     told = [in_language(alert, facts, language) for alert in alerts]
     alerts = [alert for alert, _ in told]
-    verdict, found = _judged(log, alerts, summary.state, facts, language) if log is not None else (None, ())
+    verdict: RunVerdict | None = None
+    found: tuple[Alert, ...] = ()
+    if log is not None:
+        verdict, found = judge_run(log, alerts, is_over=summary.state != "training")
     predictions: Predictions | NoPredictions
     try:
         predictions = read_predictions(path, config, best_epoch=summary.best_epoch)
@@ -111,7 +111,7 @@ def _read(path: Path, language: str) -> RunFolder:
         summary=summary,
         log=log,
         verdict=verdict,
-        found=found,
+        found=tuple(explained(alert, facts, language) for alert in found),
         alerts=tuple(alerts),
         remade=frozenset((alert.kind, alert.iteration) for alert, remade in told if remade),
         repairs=tuple(_json_lines(path / "repairs.jsonl")),
@@ -133,18 +133,6 @@ def _read(path: Path, language: str) -> RunFolder:
         config=config,
         notes=(*notes, *(log.notes if log is not None else ())),
     )
-
-
-def _judged(
-    log: TrainingLog, alerts: Sequence[Alert], state: str, facts: RunFacts, language: str
-) -> tuple[RunVerdict, tuple[Alert, ...]]:
-    diagnosis = diagnose(log, language=language)
-    verdict = run_verdict(diagnosis.verdict, log, alerts)
-    found = tuple(explained(alert, facts, language) for alert in diagnosis.alerts)
-    # While it trains there are evaluations to come.
-    if verdict == "zero_score" and state != "training" and (nothing := zero_score(log)) is not None:
-        found = (*found, explain(nothing, facts, language))
-    return verdict, found
 
 
 def command_words(run: RunFolder) -> dict[str, str]:

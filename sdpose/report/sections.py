@@ -9,6 +9,7 @@ from functools import partial
 from typing import TypeAlias
 
 from sdpose.monitor.advice.verdict import RUN_VERDICTS
+from sdpose.monitor.alert import GRAVITY
 from sdpose.monitor.guide_text import loss_digits
 from sdpose.report.alarm_cards import alarms, incidents, repairs
 from sdpose.report.blocks import Block, Document, Listing, Paragraph, Picture, Points, Section, Table, Tone
@@ -96,7 +97,7 @@ def _what_first(run: RunFolder, words: Say) -> list[Block]:
         blocks: list[Block] = [Paragraph(words("cause_found", cause=str(explained[-1]["verdict"])))]
     else:
         alarms = [alert for alert in (*run.alerts, *run.found) if alert.severity != "info" and alert.actions]
-        gravest = min(alarms, key=lambda alert: alert.severity != "critical", default=None)
+        gravest = max(alarms, key=lambda alert: GRAVITY[alert.severity], default=None)
         actions = gravest.actions if gravest is not None else ()
         blocks = []
     return [*blocks, Paragraph(words("first_action", action=str(actions[0])))] if actions else blocks

@@ -140,15 +140,20 @@ def unwrap(model: nn.Module) -> nn.Module:
     return inner
 
 
+def require_gpu(device: object) -> None:
+    """Raise SdposeError where `device` was asked for and torch sees no GPU."""
+    if not torch.cuda.is_available():
+        raise SdposeError(
+            f"device {device} was asked for, but torch sees no GPU; use cpu or install a CUDA build of torch"
+        )
+
+
 def _device(name: str | None, local_rank: int) -> torch.device:
     if name not in (None, "cpu", "cuda"):
         raise SdposeError(f"device is '{name}', known are cpu and cuda")
-    available = torch.cuda.is_available()
-    if name == "cuda" and not available:
-        raise SdposeError(
-            "device cuda was asked for, but torch sees no GPU; use cpu or install a CUDA build of torch"
-        )
-    if name == "cpu" or not available:
+    if name == "cuda":
+        require_gpu(name)
+    if name == "cpu" or not torch.cuda.is_available():
         return torch.device("cpu")
     count = torch.cuda.device_count()
     if local_rank >= count:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from sdpose.monitor.alert import Alert
 from sdpose.monitor.diagnosis import explain
 from sdpose.monitor.hooks import RunFacts
 from sdpose.monitor.readers import Series, TrainingLog
-from sdpose.monitor.run_verdict import RunVerdict, run_verdict, zero_score
+from sdpose.monitor.run_verdict import RunVerdict, judge_run, run_verdict, zero_score
 
 
 def log(losses: int, scores: list[float] | None = None) -> TrainingLog:
@@ -88,3 +89,20 @@ def test_one_evaluation_of_nothing_is_explained_like_many() -> None:
     assert found is not None
     assert explain(found, RunFacts(), "en").message.endswith("In each of 2 evaluations, since epoch 1")
     assert zero_score(log(5)) is None
+
+
+@pytest.mark.parametrize(
+    ("scores", "total_epochs", "is_over", "found"),
+    [
+        ([0.0], 9, True, ["metric_zero"]),  # stopped early: the log's judge would still wait
+        ([0.0], 9, False, []),
+        ([0.0, 0.0], 2, True, ["metric_zero"]),  # the judge sees it by itself, and it is said once
+    ],
+)
+def test_a_score_of_zero_is_found_once_and_only_where_no_evaluation_is_to_come(
+    scores: list[float], total_epochs: int, is_over: bool, found: list[str]
+) -> None:
+    run = replace(log(50, scores), total_epochs=total_epochs)
+    verdict, alerts = judge_run(run, [], is_over=is_over)
+    assert verdict == "zero_score"
+    assert [each.kind for each in alerts] == found

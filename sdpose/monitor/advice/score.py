@@ -31,6 +31,7 @@ TOO_SHORT = Phrase(
     "학습이 너무 짧음: 무작위 weight에서는 약 50,000명을 본 뒤에야 AP가 0을 벗어남 (docs/plateau.md)",
 )
 SHORT_PEOPLE, SHORT_EVALUATIONS = 50_000, 5
+"""From random weights AP leaves zero after about so many (docs/plateau.md)."""
 OVERFITTING = Phrase("Possibly overfitting", "Overfitting 가능성", guide=True)
 CHECK_SCHEDULE = Phrase("Check the learning rate schedule", "Learning rate schedule 확인", guide=True)
 RESTORE_BEST = Phrase(
